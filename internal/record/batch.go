@@ -3,6 +3,7 @@
 package record
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 )
@@ -45,3 +46,91 @@ type Partial struct {
 
 // To is the offset of the byte after the batch.
 func (b *Batch) To() int64 { return b.From + int64(len(b.Data)) }
+
+// Memory a batch may keep when it is used again: a follower that met one line
+// of many MiB must not hold that memory for ever.
+const (
+	maxData = 1 << 20
+	maxOut  = 4 << 20
+)
+
+// NewBatch gives an empty batch with room for size bytes of Data.
+func NewBatch(size int) *Batch { return &Batch{Data: make([]byte, 0, size)} }
+
+// Recycle makes b empty for its next use. It keeps the memory of Data (or takes
+// size bytes if there is none, or too much), of Mark and of Out.
+func (b *Batch) Recycle(size int) {
+	data, mark, buf := b.Data[:0], b.Mark[:0], b.buf
+	if cap(data) > maxData || cap(data) == 0 {
+		data = make([]byte, 0, size)
+	}
+	if cap(buf) > maxOut {
+		buf = nil
+	}
+	*b = Batch{Data: data, Mark: mark, buf: buf}
+}
+
+// Each yields the batch's records until yield returns false. The message has no
+// line end and no NUL run at its start; offset is where it starts in the
+// generation. A message is valid until the batch is used again.
+func (b *Batch) Each(yield func(offset int64, message []byte) bool) {
+	if b.Partial != nil {
+		line := b.Data
+		if b.Partial.Piece == 0 {
+			line = line[nuls(line):]
+		}
+		offset := b.To() - int64(len(line))
+		if b.Partial.Last {
+			line = trimEnd(line)
+		}
+		yield(offset, line)
+		return
+	}
+	for at := 0; at < len(b.Data); {
+		line := b.Data[at:]
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i+1]
+		}
+		skip := nuls(line)
+		if skip < len(line) && !yield(b.From+int64(at+skip), trimEnd(line[skip:])) {
+			return
+		}
+		at += len(line)
+	}
+}
+
+// CountLines says how many records whole lines hold, as Each counts them: a last
+// line may lack its '\n', but a last line of NULs alone is no record.
+func CountLines(data []byte) int {
+	n := bytes.Count(data, []byte{'\n'})
+	tail := data[bytes.LastIndexByte(data, '\n')+1:]
+	if nuls(tail) < len(tail) {
+		n++
+	}
+	return n
+}
+
+// nuls is the length of the NUL run at the start of line: what a copytruncate
+// leaves under a writer that does not append, or a file that was made longer
+// before it was written.
+func nuls(line []byte) int {
+	for i, c := range line {
+		if c != 0 {
+			return i
+		}
+	}
+	return len(line)
+}
+
+// trimEnd takes the line end off: '\n', and a '\r' only if it stands before one.
+func trimEnd(line []byte) []byte {
+	n := len(line)
+	if n == 0 || line[n-1] != '\n' {
+		return line
+	}
+	n--
+	if n > 0 && line[n-1] == '\r' {
+		n--
+	}
+	return line[:n]
+}

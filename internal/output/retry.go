@@ -1,0 +1,63 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// retry calls do until it succeeds, with growing pauses, until ctx ends or the error
+// is final. An outage is logged once when it begins, when its cause changes, and
+// when it is over.
+func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
+	var said string
+	start := time.Now()
+	for tries := 1; ; tries++ {
+		err := do()
+		if err == nil {
+			if tries > 1 {
+				p.cfg.Log.Info(fmt.Sprintf("output %s: %s works again after %s, %d tries", p.cfg.Name, verb, time.Since(start).Round(time.Millisecond), tries))
+			}
+			return nil
+		}
+		if final(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, err)
+		}
+		if text := err.Error(); text != said {
+			p.cfg.Log.Warn(fmt.Sprintf("output %s: %s; retrying", p.cfg.Name, text))
+			said = text
+		}
+		if p.cfg.Hooks.Retry != nil {
+			p.cfg.Hooks.Retry()
+		}
+		p.pause(ctx, tries)
+	}
+}
+
+func final(err error) bool {
+	var gone *GoneError
+	var lost *LostError
+	return errors.As(err, &gone) || errors.As(err, &lost)
+}
+
+// pause waits before try number tries+1: the first pause doubled each time up to the
+// longest, less up to half of it by chance, so that outputs that failed together do
+// not come back together.
+func (p *Pump) pause(ctx context.Context, tries int) {
+	d := p.cfg.RetryMax
+	if shift := tries - 1; shift < 32 {
+		d = min(d, p.cfg.RetryInitial<<shift)
+	}
+	d -= time.Duration(rand.Int64N(int64(d)/2 + 1))
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,505 @@
+package logtailf
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hpcloud/tail"
+)
+
+// classify decides what the files are that no generation is known to own: the new
+// living file of a path, a generation that came and went between two looks, the
+// copy that copytruncate made, the compressed form of one that is known, or a
+// copy that is none of these and is never delivered.
+func (f *Follower) classify() {
+	for len(f.unknown) > 0 {
+		paths := make([]string, 0, len(f.unknown))
+		for path := range f.unknown {
+			paths = append(paths, path)
+		}
+		slices.SortFunc(paths, func(a, b string) int {
+			// What a path names now comes first: what was there before is displaced by it.
+			if c := cmp.Compare(f.rank(a), f.rank(b)); c != 0 {
+				return c
+			}
+			return cmp.Compare(f.unknown[a].mtime, f.unknown[b].mtime)
+		})
+		for _, path := range paths {
+			st, ok := f.unknown[path]
+			if !ok {
+				continue // found an owner meanwhile
+			}
+			delete(f.unknown, path)
+			f.judge(path, st)
+		}
+		f.list()
+	}
+}
+
+func (f *Follower) rank(path string) int {
+	if f.trails[path] != nil {
+		return 0
+	}
+	return 1
+}
+
+// judge decides what the unknown file at path is.
+func (f *Follower) judge(path string, st fileStat) {
+	if g := f.owner(st); g != nil {
+		f.found(g, path, st)
+		return
+	}
+	delete(f.later, path)
+	if t := f.trails[path]; t != nil && t.followed {
+		f.newLiving(t, st)
+		return
+	}
+	matched := f.finder.matches(path)
+	trails := f.trailsOf(path)
+	if len(trails) == 0 || matched && f.baseline && !isNamedAfter(path, trails[0]) {
+		if matched {
+			f.newLiving(f.trailOf(path), st)
+		}
+		return
+	}
+	if st.size == 0 {
+		f.later[path] = true // nothing to tell it by yet
+		return
+	}
+	kind := compression(path)
+	if kind != "" && !matched {
+		if o, err := statPath(trimCompression(path)); err == nil && o.kept() {
+			f.later[path] = true // it is being compressed: the original is still there
+			return
+		}
+	}
+	c, err := f.inspect(path, st, kind)
+	if err != nil {
+		f.say(path, err)
+		f.later[path] = true
+		return
+	}
+	defer c.close()
+	f.judgeContent(c, trails, matched)
+}
+
+func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
+	if f.baseline {
+		if t := trails[0]; matched && (!f.cfg.FromEnd || f.cfg.Once) {
+			f.newRotated(t, c)
+		} else {
+			f.newSkipped(c, t)
+		}
+		return
+	}
+	f.unknown[c.path] = c.stat // for who looks for the rest of what was truncated
+	err := f.checkTruncated(trails)
+	delete(f.unknown, c.path)
+	known := f.owner(c.stat) != nil
+	if err == nil && !known {
+		known, err = f.recognize(c, trails)
+	}
+	if err != nil {
+		f.say(c.path, err)
+		f.later[c.path] = true
+	}
+	if known || err != nil {
+		return
+	}
+	if c.broken && time.Since(time.Unix(0, c.stat.mtime)) < f.cfg.RotateWait && !f.cfg.Once {
+		f.later[c.path] = true // it may still be written
+		return
+	}
+	t := trails[0]
+	if matched && !isNamedAfter(c.path, t) || len(trails) > 1 {
+		t = f.trailOf(c.path)
+		if t.followed {
+			f.newLiving(t, c.stat)
+			return
+		}
+	}
+	f.newRotated(t, c)
+}
+
+// checkTruncated looks whether the files that are followed have become others in
+// their inodes, of which c may be the copy or the compressed form.
+func (f *Follower) checkTruncated(trails []*trail) error {
+	for _, t := range trails {
+		for _, g := range slices.Clone(t.queue) {
+			if g.kind != "" || !g.held() && g.place == "" || !f.changed(g) {
+				continue
+			}
+			there, err := f.stillThere(g)
+			if err != nil {
+				return err
+			}
+			if !there && (g.held() || g.place != "") {
+				f.truncated(g)
+			}
+		}
+	}
+	return nil
+}
+
+// changed reports whether g's file was written to since it was looked at.
+func (f *Follower) changed(g *generation) bool {
+	var st fileStat
+	var err error
+	if g.held() {
+		st, err = statFile(g.handle.file)
+		f.rest(g)
+	} else {
+		st, err = statPath(g.place)
+	}
+	return err != nil || st.size != g.size || st.mtime != g.mtime
+}
+
+// recognize looks whether c is a copy or the continuation of a generation that is
+// known, and deals with it.
+func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
+	for _, t := range trails {
+		for _, g := range t.known {
+			if !f.continues(c, g) {
+				continue
+			}
+			there, err := f.stillThere(g)
+			if err != nil {
+				return false, err
+			}
+			if !there {
+				f.takeOver(g, c)
+				return true, nil
+			}
+			copied := f.compressedFrom(c, g)
+			if !copied {
+				copied, err = f.copiedFrom(c, g)
+			}
+			if copied {
+				f.newSkipped(c, t)
+			}
+			if err != nil || copied {
+				return copied, err
+			}
+			// it only starts with the same bytes
+		}
+		if t.living == nil {
+			continue
+		}
+		if copied, err := f.copiedFrom(c, t.living); err != nil || copied {
+			if copied {
+				f.newSkipped(c, t)
+			}
+			return copied, err
+		}
+	}
+	return false, nil
+}
+
+// takeOver gives g, which is not in its own file any more, the file c.
+func (f *Follower) takeOver(g *generation, c *candidate) {
+	if g.place == "" && !g.held() {
+		f.attach(g, c)
+		return
+	}
+	f.unknown[c.path] = c.stat
+	f.truncated(g) // which finds c, or something better
+}
+
+// isNamedAfter reports whether path's name is t's with something behind it, so that
+// it cannot well be another log.
+func isNamedAfter(path string, t *trail) bool {
+	name, base := baseName(path), t.name()
+	return len(name) > len(base) && name[:len(base)] == base
+}
+
+// A candidate is an unknown file that is looked into.
+type candidate struct {
+	path   string
+	stat   fileStat
+	kind   string
+	file   *os.File
+	first  [headMax]byte // of the content
+	n      int           // bytes in first
+	broken bool          // compressed and damaged, or not finished yet
+}
+
+func (c *candidate) close() {
+	c.file.Close() // opened for reading: there is nothing to fail
+}
+
+// headOf is the sum of the first n bytes of the content.
+func (c *candidate) headIs(s sum) bool {
+	return s.n > 0 && s.n <= c.n && sumOf(c.first[:s.n]) == s
+}
+
+// inspect opens the file at path and reads its first bytes.
+func (f *Follower) inspect(path string, st fileStat, kind string) (*candidate, error) {
+	file, err := tail.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &candidate{path: path, stat: st, kind: kind, file: file}
+	now, err := statFile(file)
+	if err == nil && now.identity != st.identity {
+		err = errMoved
+	}
+	if err == nil && kind == "" {
+		c.n, err = file.ReadAt(c.first[:], 0)
+	} else if err == nil {
+		c.n, err = c.inspectStream()
+	}
+	if err != nil && err != io.EOF {
+		c.close()
+		return nil, err
+	}
+	c.stat = now
+	return c, nil
+}
+
+var errMoved = errors.New("another file took its place")
+
+func (c *candidate) inspectStream() (int, error) {
+	s, err := openStream(c.file, c.kind)
+	if errors.Is(err, ErrDamaged) {
+		c.broken = true
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	data, err := s.fill(c.first[:])
+	if errors.Is(err, ErrDamaged) {
+		c.broken, err = true, nil
+	}
+	return len(data), err
+}
+
+// continues reports whether c holds what was read of g, and so what comes behind it.
+func (f *Follower) continues(c *candidate, g *generation) bool {
+	if !c.headIs(g.head) || f.owner(c.stat) == g {
+		return false
+	}
+	if c.kind == "" {
+		if g.kind != "" || c.stat.size < g.read || older(c.stat, g.ident) {
+			return false
+		}
+		same, err := g.tail.matches(c.file, g.read, f.reader.tail[:])
+		return err == nil && same
+	}
+	if g.kind != "" {
+		return false
+	}
+	if f.compressedFrom(c, g) {
+		return true
+	}
+	s, err := openStream(c.file, c.kind)
+	if err != nil {
+		return false
+	}
+	defer s.close()
+	same, err := s.seek(g.read, g.tail)
+	return err == nil && same
+}
+
+// compressedFrom reports whether c is known to be the compressed form of g without
+// looking through all of it: g was read to its end, and the name or the time of
+// the last write, which compressing keeps, are g's.
+func (f *Follower) compressedFrom(c *candidate, g *generation) bool {
+	return c.kind != "" && g.kind == "" && g.size == g.read &&
+		(trimCompression(c.path) == g.last || sameSecond(c.stat.mtime, g.mtime))
+}
+
+// older reports whether the file of st was there before the one of id, of which it
+// so cannot be a copy.
+func older(st fileStat, id identity) bool {
+	return st.born != 0 && id.born != 0 && st.born < id.born
+}
+
+func sameSecond(a, b int64) bool { return a/1e9 == b/1e9 }
+
+// copiedFrom reports whether c is a copy of the first part of g's file, which is there.
+func (f *Follower) copiedFrom(c *candidate, g *generation) (bool, error) {
+	if c.n == 0 || g.kind != "" || older(c.stat, g.ident) {
+		return false, nil
+	}
+	if err := f.ensureOpen(g); err != nil {
+		return false, unlessGone(err)
+	}
+	defer f.rest(g)
+	size, last, err := c.end(f.reader.join[:tailMax])
+	if err != nil || size == 0 {
+		return false, err
+	}
+	same, err := sumOf(c.first[:c.n]).matches(g.handle.file, int64(c.n), f.reader.tail[:])
+	if err != nil || !same {
+		return false, err
+	}
+	return last.matches(g.handle.file, size, f.reader.tail[:])
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+// end finds the length of the content and the sum of its last bytes.
+func (c *candidate) end(scratch []byte) (int64, sum, error) {
+	if c.kind == "" {
+		b := scratch[:min(c.stat.size, tailMax)]
+		_, err := c.file.ReadAt(b, c.stat.size-int64(len(b)))
+		return c.stat.size, sumOf(b), err
+	}
+	s, err := openStream(c.file, c.kind)
+	if err != nil {
+		return 0, sum{}, err
+	}
+	defer s.close()
+	var size int64
+	var last []byte
+	buf := make([]byte, 64<<10)
+	for {
+		data, err := s.fill(buf)
+		size += int64(len(data))
+		last = append(last, data...)
+		last = append(scratch[:0], last[max(0, len(last)-tailMax):]...)
+		if err != nil {
+			if err == io.EOF || errors.Is(err, ErrDamaged) {
+				err = nil
+			}
+			return size, sumOf(last), err
+		}
+	}
+}
+
+// stillThere reports whether the file that g was read from still holds what was read.
+func (f *Follower) stillThere(g *generation) (bool, error) {
+	if err := f.ensureOpen(g); err != nil {
+		return false, unlessGone(err)
+	}
+	defer f.rest(g)
+	if g.kind != "" {
+		return true, nil
+	}
+	return f.reader.intact(g, g.handle.file)
+}
+
+// attach gives g, whose own file is gone, the file c that continues it.
+func (f *Follower) attach(g *generation, c *candidate) {
+	g.close()
+	f.own(g, c.path, c.stat)
+	g.kind, g.rotated, g.deleted = c.kind, true, false
+	complete := c.kind != "" && g.size == g.read && g.done
+	g.see(c.stat, time.Now())
+	f.log.Debug("generation found again", "file", g.trail.path, "id", g.id, "inode", c.stat.ino, "at", c.path, "offset", g.read)
+	if g.skip || complete {
+		f.moved = append(f.moved, g)
+		return
+	}
+	g.done = false
+	g.trail.enqueue(g)
+	g.atEnd = false
+	f.waiting[g.trail] = true
+	f.wake(g.trail)
+}
+
+// own makes g the owner of the file st at path.
+func (f *Follower) own(g *generation, path string, st fileStat) {
+	if old := f.files[st.identity]; old != nil && old != g {
+		old.place = ""
+	}
+	if f.files[g.ident] == g {
+		delete(f.files, g.ident)
+	}
+	g.ident, g.place = st.identity, path
+	f.files[st.identity] = g
+	f.places[path] = g
+}
+
+// truncated takes note that g's file does not hold what was read of it any more:
+// from here on it is a new generation. What was unread of the old one is in the
+// copy, if copytruncate made one.
+func (f *Follower) truncated(g *generation) {
+	t := g.trail
+	st := fileStat{identity: g.ident}
+	if g.handle != nil {
+		if now, err := statFile(g.handle.file); err == nil {
+			st = now
+		}
+	}
+	n := f.newGeneration(t, st, sum{})
+	n.rotated, n.deleted, n.kind = g.rotated, g.deleted, g.kind
+	n.handle, g.handle = g.handle, nil
+	if n.held() {
+		if err := f.readFirst(n); err != nil {
+			f.complain(n, err)
+		}
+	}
+	if t.living == g {
+		t.living = n
+	}
+	n.place = g.place
+	f.files[st.identity] = n
+	if g.place != "" {
+		f.places[g.place] = n
+	}
+	g.place, g.ident, g.rotated, g.atEnd = "", identity{born: g.ident.born}, true, true
+	g.grew = time.Now()
+	f.log.Debug("truncated: its content is a new generation from here on", "file", t.path, "old", g.id, "id", n.id,
+		"inode", st.ino, "offset", g.read)
+	f.waiting[t] = true
+	f.wake(t)
+	t.drop(g)
+	if !f.findHeir(g) {
+		f.abandon(g, "truncated")
+	}
+	t.enqueue(n)
+}
+
+// findHeir looks for the file that continues g, whose own is gone.
+func (f *Follower) findHeir(g *generation) bool {
+	for _, dir := range g.trail.folder {
+		f.listing[dir] = true
+	}
+	f.list()
+	type place struct {
+		path string
+		stat fileStat
+	}
+	var places []place
+	for path, st := range f.unknown {
+		if slices.Contains(f.trailsOf(path), g.trail) {
+			places = append(places, place{path, st})
+		}
+	}
+	for _, k := range g.trail.known {
+		if k.skip && k.place != "" {
+			if st, err := statPath(k.place); err == nil && st.identity == k.ident {
+				places = append(places, place{k.place, st})
+			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.stat.mtime, b.stat.mtime) })
+	for _, p := range places {
+		c, err := f.inspect(p.path, p.stat, compression(p.path))
+		if err != nil {
+			continue
+		}
+		found := f.continues(c, g)
+		if found {
+			delete(f.unknown, p.path)
+			f.attach(g, c)
+		}
+		c.close()
+		if found {
+			return true
+		}
+	}
+	return false
+}

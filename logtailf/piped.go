@@ -1,0 +1,70 @@
+package logtailf
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/logcatchsys/logcatchsys/internal/record"
+)
+
+// startPipe reads t's path, a named pipe or character device, in a goroutine of
+// its own. It has no positions: what was read and not delivered dies with the process.
+func (f *Follower) startPipe(t *trail) {
+	if t.piped {
+		return
+	}
+	if f.cfg.Once {
+		f.say(t.path, errors.New("has no end to read to: left out with --once"))
+		return
+	}
+	t.piped = true
+	id := newID(f.cfg.Host, f.cfg.Source, fileStat{}, sum{}, time.Now())
+	p := &piped{f: f, path: t.path, id: id}
+	f.pipes.Go(func() {
+		if err := readPipe(f.pipeCtx, t.path, p.deliver); err != nil && f.pipeCtx.Err() == nil {
+			f.log.Error("reading the pipe ended", "path", t.path, "error", err)
+		}
+	})
+}
+
+// piped delivers the lines of one pipe.
+type piped struct {
+	f      *Follower
+	path   string
+	id     string
+	offset int64
+}
+
+// deliver hands one line, without its end, to the output, in pieces if it is too long.
+func (p *piped) deliver(line []byte) error {
+	line = append(line, '\n')
+	for piece := 0; len(line) > 0; piece++ {
+		n, kind := cut(line, piece, p.f.cfg.MaxLine, true, true)
+		if err := p.send(line[:n], piece, kind); err != nil {
+			return err
+		}
+		line = line[n:]
+	}
+	return nil
+}
+
+func (p *piped) send(data []byte, piece int, kind cutKind) error {
+	var b *record.Batch
+	select {
+	case b = <-p.f.d.Inlet.Free():
+	case <-p.f.pipeCtx.Done():
+		return context.Cause(p.f.pipeCtx)
+	}
+	b.Data = append(b.Data[:0], data...)
+	b.Source, b.File, b.Labels, b.Gen = p.f.cfg.Source, p.path, p.f.cfg.Labels, p.id
+	b.From, b.Count, b.Read = p.offset, 1, time.Now()
+	b.Key, b.Mark, b.Accepted, b.Partial = "", b.Mark[:0], nil, nil
+	if kind != cutLines {
+		b.Partial = &record.Partial{Piece: piece, Last: kind == cutLastPiece}
+	}
+	p.offset += int64(len(data))
+	p.f.d.Metrics.Read(len(data), 1)
+	p.f.d.Inlet.Put(b)
+	return nil
+}

@@ -1,0 +1,372 @@
+package logtailf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
+// tick looks after what no notification tells of: files that may have become quiet,
+// paths that failed, folders without notifications, links.
+func (f *Follower) tick() {
+	now := time.Now()
+	if now.Sub(f.swept) >= sweepEvery {
+		f.lookEverywhere()
+		f.forget()
+		f.touch()
+	}
+	if now.Sub(f.polled) >= f.cfg.Poll {
+		f.polled = now
+		f.poll()
+	}
+	for path := range f.later {
+		f.lookAt(path)
+	}
+	for t := range f.waiting {
+		f.tend(t)
+	}
+	f.boundDeleted()
+	f.list()
+	f.classify()
+	f.rewrite()
+	f.publish()
+}
+
+// poll looks at the folders that no notification tells of, and at the links.
+func (f *Follower) poll() {
+	deaf := map[string]bool{}
+	for dir, d := range f.folders {
+		if !d.watched || !f.sub.Check(dir) {
+			d.watched = false
+			deaf[dir] = true
+		}
+	}
+	for dir := range deaf {
+		f.enter(dir)
+	}
+	for _, t := range f.links {
+		f.lookLiving(t)
+	}
+	if len(deaf) == 0 {
+		return
+	}
+	for path, t := range f.trails {
+		if deaf[filepath.Dir(path)] {
+			f.lookLiving(t)
+		}
+	}
+}
+
+// tend looks after the rotated generations of t.
+func (f *Follower) tend(t *trail) {
+	for i := 0; i < len(t.queue); i++ {
+		g := t.queue[i]
+		if !g.rotated {
+			continue
+		}
+		f.recheck(g)
+		if f.letGo(g) {
+			i--
+		}
+	}
+	f.wake(t)
+}
+
+// settle decides whether t needs to be looked at with each tick.
+func (f *Follower) settle(t *trail) {
+	for _, g := range t.queue {
+		if g.rotated || !g.atEnd {
+			f.waiting[t] = true
+			return
+		}
+	}
+	delete(f.waiting, t)
+}
+
+// recheck looks whether the rotated file of g has grown.
+func (f *Follower) recheck(g *generation) {
+	var st fileStat
+	var err error
+	switch {
+	case g.held():
+		st, err = statFile(g.handle.file)
+		if g.place != "" {
+			g.handle.lay()
+		}
+	case g.place != "":
+		st, err = statPath(g.place)
+		if err == nil && f.owner(st) != g {
+			err = fs.ErrNotExist
+		}
+	default:
+		return
+	}
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			f.leave(g)
+		}
+		return
+	}
+	if st.size < g.size && g.kind == "" || st.size != g.size || st.mtime != g.mtime {
+		f.grown(g, st)
+	}
+	if st.links == 0 && !g.deleted {
+		f.leave(g)
+	}
+}
+
+// letGo ends the reading of a rotated generation that was quiet for long enough and
+// whose every byte the output has accepted.
+func (f *Follower) letGo(g *generation) bool {
+	if !g.atEnd || g.unfinished() || g.accepted.Load() < g.read || !f.quiet(g) {
+		return false
+	}
+	f.finish(g)
+	return true
+}
+
+// finish takes g out of what is read. Its position is kept.
+func (f *Follower) finish(g *generation) {
+	g.done = true
+	f.moved = append(f.moved, g)
+	g.trail.drop(g)
+	if f.streaming == g {
+		f.streaming = nil
+	}
+	g.close()
+}
+
+// abandon gives up what is unread of g, whose file is gone.
+func (f *Follower) abandon(g *generation, reason string) {
+	lost := g.size - g.read
+	f.finish(g)
+	if lost <= 0 || g.kind != "" {
+		return
+	}
+	f.d.Metrics.Abandoned(reason, lost)
+	f.log.Warn("lines were not delivered: their file is gone", "file", g.trail.path, "reason", reason,
+		"offset", g.read, "bytes", lost)
+}
+
+// boundDeleted lets go of deleted files, the oldest first, when what is held of
+// them for an output that is behind exceeds max_deleted.
+func (f *Follower) boundDeleted() {
+	var held int64
+	var of []*generation
+	for _, t := range f.trails {
+		for _, g := range t.queue {
+			if g.deleted {
+				held += g.behind()
+				of = append(of, g)
+			}
+		}
+	}
+	f.statsMu.Lock()
+	f.stats.Held = held
+	f.statsMu.Unlock()
+	f.sayHeld(held)
+	for i := 0; f.cfg.MaxDeleted > 0 && held > f.cfg.MaxDeleted && i < len(of); i++ {
+		held -= of[i].behind()
+		f.abandon(of[i], "max_deleted")
+	}
+}
+
+// heldWarning is how much of deleted files may be held before it is said.
+const heldWarning = 1 << 20
+
+func (f *Follower) sayHeld(held int64) {
+	const key = "\x00held"
+	_, said := f.said[key]
+	switch {
+	case held >= heldWarning && !said:
+		f.said[key] = ""
+		f.log.Warn("deleted files are held open for an output that is behind: their disk space is not free yet",
+			"bytes", held, "max_deleted", f.cfg.MaxDeleted)
+	case held < heldWarning && said:
+		delete(f.said, key)
+		f.log.Info("deleted files were let go")
+	}
+}
+
+// forget drops from memory what was let go and is nowhere on disk. The checkpoint
+// keeps its position for a while.
+func (f *Follower) forget() {
+	for _, t := range f.trails {
+		kept := t.known[:0]
+		for _, g := range t.known {
+			if g.done && g.place == "" && time.Since(g.grew) > 10*time.Minute {
+				delete(f.byID, g.id)
+				if f.files[g.ident] == g {
+					delete(f.files, g.ident)
+				}
+				continue
+			}
+			kept = append(kept, g)
+		}
+		clear(t.known[len(kept):])
+		t.known = kept
+	}
+}
+
+// errGone says that no path leads to a file that is not open either.
+var errGone = errors.New("the file is gone")
+
+// ensureOpen opens g's file if it is not open.
+func (f *Follower) ensureOpen(g *generation) error {
+	if g.held() {
+		return nil
+	}
+	if g.place == "" {
+		return errGone
+	}
+	h, err := f.d.Handles.openFile(g.place)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.leave(g)
+		return errGone
+	}
+	if err != nil {
+		return err
+	}
+	st, err := statFile(h.file)
+	if err != nil {
+		h.close()
+		return err
+	}
+	if st.identity != g.ident {
+		h.close()
+		place := g.place
+		f.leave(g)
+		f.lookAt(place)
+		return errGone
+	}
+	g.handle = h
+	return nil
+}
+
+// settleGone looks where the file of g went, which is neither open nor at its place,
+// and gives g up if that is nowhere.
+func (f *Follower) settleGone(g *generation) {
+	f.lookLiving(g.trail)
+	for _, dir := range g.trail.folder {
+		f.listing[dir] = true
+	}
+	f.list()
+	f.classify()
+	if g.place != "" || g.done {
+		return
+	}
+	g.trail.drop(g)
+	if !f.findHeir(g) {
+		f.abandon(g, "gone")
+	}
+}
+
+// errWait says that another compressed generation is being read.
+var errWait = errors.New("waiting for another compressed file")
+
+// openContent opens the content of a compressed generation at its position.
+func (f *Follower) openContent(g *generation) error {
+	if f.streaming != nil && f.streaming != g {
+		f.waiting[g.trail] = true
+		return errWait
+	}
+	s, err := openStream(g.handle.file, g.kind)
+	if err != nil {
+		return err
+	}
+	same, err := s.seek(g.read, g.tail)
+	if err == nil && !same {
+		err = fmt.Errorf("%w: holds other content before byte %d than was read there", ErrDamaged, g.read)
+	}
+	if err != nil {
+		s.close()
+		return err
+	}
+	g.stream, f.streaming = s, g
+	return nil
+}
+
+// damaged reports a compressed generation that cannot be read further.
+func (f *Follower) damaged(g *generation, err error) {
+	f.d.Metrics.Abandoned("damaged", 0)
+	f.log.Error("a compressed file is damaged: what came before is delivered, the rest is not",
+		"path", g.place, "file", g.trail.path, "offset", g.read, "error", err)
+	g.atEnd, g.scanned = true, g.read
+	g.size = g.read
+}
+
+// ensureRegistered makes sure that g's id is in the checkpoint before a record of it leaves.
+func (f *Follower) ensureRegistered(g *generation) (empty bool, err error) {
+	if g.registered {
+		return false, nil
+	}
+	st, err := statFile(g.handle.file)
+	if err != nil {
+		return false, err
+	}
+	g.see(st, time.Now())
+	if st.size == 0 {
+		return true, nil
+	}
+	if err := f.readFirst(g); err != nil {
+		return false, err
+	}
+	return false, f.register(g)
+}
+
+// readFirst reads the first bytes of the open file of g, by which its copy is
+// known, should it be gone after a crash.
+func (f *Follower) readFirst(g *generation) (err error) {
+	if g.head.n == 0 && g.kind == "" {
+		g.head, err = readHead(g.handle.file, f.reader.head[:])
+	}
+	return err
+}
+
+// finishOnce reports whether all there is has been read; before that, the unfinished
+// last lines are made ready to be delivered.
+func (f *Follower) finishOnce() bool {
+	more := false
+	for _, t := range f.trails {
+		for _, g := range t.queue {
+			if g.unfinished() && g.atEnd && !g.rotated {
+				g.rotated = true
+				f.wake(t)
+				more = true
+			}
+		}
+	}
+	return !more
+}
+
+// Unread names the paths that could not be read, with the reason.
+func (f *Follower) Unread() map[string]string { return f.said }
+
+// publish makes what the follower knows of itself known to others.
+func (f *Follower) publish() {
+	s := Stats{Ready: f.looked}
+	for _, t := range f.trails {
+		for _, g := range t.queue {
+			s.LagBytes += g.behind()
+			if g.rotated {
+				s.Pending++
+			}
+			if g.handle != nil {
+				s.OpenFiles++
+			}
+		}
+	}
+	f.statsMu.Lock()
+	defer f.statsMu.Unlock()
+	s.Held, s.LagSince = f.stats.Held, f.stats.LagSince
+	if s.LagBytes == 0 {
+		s.LagSince = time.Time{}
+	} else if s.LagSince.IsZero() {
+		s.LagSince = time.Now()
+	}
+	f.stats = s
+}
+
+func folderOf(path string) string { return filepath.Dir(path) }
