@@ -106,6 +106,7 @@ type Follower struct {
 	inFolder  map[string][]*trail // trails by the folder of their path
 	links     []*trail
 	later     map[string]bool     // paths that cannot be judged yet
+	blocked   map[string][]*trail // of those, the ones that newer generations wait for
 	unknown   map[string]fileStat // regular files that no generation is known to own
 	listing   map[string]bool     // folders to list before anything is read
 	baseline  bool                // the source is seen for the first time
@@ -152,6 +153,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		unknown:  map[string]fileStat{},
 		listing:  map[string]bool{},
 		later:    map[string]bool{},
+		blocked:  map[string][]*trail{},
 		inFolder: map[string][]*trail{},
 		waiting:  map[*trail]bool{},
 		said:     map[string]string{},
@@ -258,6 +260,9 @@ func (f *Follower) wake(t *trail) {
 func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 	for i := 0; i < len(t.queue); i++ {
 		g := t.queue[i]
+		if !g.rotated && t.blocked > 0 {
+			return nil, false
+		}
 		if !g.atEnd {
 			out, err := f.read(g, b, false)
 			switch {
@@ -330,7 +335,9 @@ func (f *Follower) read(g *generation, b *record.Batch, final bool) (outcome, er
 	}
 	f.silence(g.place)
 	g.atEnd = out == atEnd || out == gotBatch && !g.more && g.kind == ""
-	f.rest(g)
+	if out != replaced {
+		f.rest(g)
+	}
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package logtailf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -27,6 +28,7 @@ type generation struct {
 
 	// What is known of the file.
 	ident   identity
+	began   int64 // birth time of its first file, or a later truncation
 	size    int64 // when last seen; the compressed size of a compressed one
 	mtime   int64
 	place   string // path it is at now; "" once no known path leads to it
@@ -77,8 +79,8 @@ func (g *generation) behind() int64 {
 func (g *generation) position() position {
 	return position{
 		offset: g.read, piece: g.piece, head: g.head, tail: g.tail,
-		ident: g.ident, size: g.size, mtime: g.mtime,
-		file: g.trail.path, place: g.place, skip: g.skip, done: g.done,
+		ident: g.ident, began: g.began, size: g.size, mtime: g.mtime,
+		file: g.trail.path, place: cmp.Or(g.place, g.last), kind: g.kind, skip: g.skip, done: g.done,
 	}
 }
 
@@ -119,6 +121,7 @@ type trail struct {
 	queue    []*generation // not let go yet, oldest first; the living one is the last
 	known    []*generation // all that were ever seen and may still be on disk
 	ready    bool          // is in the follower's ready list
+	blocked  int           // files that may be its generations and could not be looked into yet
 	followed bool          // the source stands for path; not so for a stray generation
 	piped    bool          // has no positions: a goroutine reads it
 }
@@ -147,8 +150,8 @@ func before(t *trail, a, b *generation) bool {
 			return c < 0
 		}
 	}
-	if a.kind == "" && b.kind == "" && a.ident.born != b.ident.born && a.ident.born != 0 && b.ident.born != 0 {
-		return a.ident.born < b.ident.born
+	if a.kind == "" && b.kind == "" && a.began != b.began && a.began > 1 && b.began > 1 {
+		return a.began < b.began
 	}
 	return a.mtime < b.mtime
 }

@@ -18,7 +18,8 @@ var errNoHandle = errors.New("no file descriptor left: every open file has lines
 // file needs the descriptor. Its follower opens it again when it changes.
 type Handles struct {
 	mu    sync.Mutex
-	limit int
+	limit int // of open files, but for those that are being read at this moment
+	most  int // of open files in all
 	open  int
 	rest  list.List // of *handle, the longest resting first
 }
@@ -30,7 +31,8 @@ func NewHandles(limit int) *Handles {
 		all := descriptorLimit()
 		limit = all - min(128, all/2)
 	}
-	return &Handles{limit: max(limit, 1)}
+	limit = max(limit, 1)
+	return &Handles{limit: limit, most: limit + max(4, min(limit/8, 64))}
 }
 
 // Open is the number of descriptors held now.
@@ -50,7 +52,7 @@ type handle struct {
 // openFile opens path, closing a resting file if there is no room.
 func (p *Handles) openFile(path string) (*handle, error) {
 	p.mu.Lock()
-	if p.open >= p.limit && !p.closeOldest() {
+	if p.open >= p.limit && !p.closeOldest() && p.open >= p.most {
 		p.mu.Unlock()
 		return nil, errNoHandle
 	}
@@ -91,7 +93,9 @@ func (h *handle) use() bool {
 func (h *handle) lay() {
 	h.pool.mu.Lock()
 	defer h.pool.mu.Unlock()
-	if h.file != nil && h.resting == nil {
+	if h.pool.open > h.pool.limit {
+		h.closeLocked()
+	} else if h.file != nil && h.resting == nil {
 		h.resting = h.pool.rest.PushBack(h)
 	}
 }

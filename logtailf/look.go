@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // A folder is one that holds followed files or their generations.
@@ -56,6 +58,9 @@ func (f *Follower) lookEverywhere() {
 	f.swept = time.Now()
 	f.enter(f.finder.base)
 	for _, t := range f.trails {
+		if t.followed && f.cfg.Rotated != nil {
+			f.locate(t) // a folder for its generations may have been made
+		}
 		f.lookLiving(t)
 		for _, dir := range t.folder {
 			f.enter(dir)
@@ -144,9 +149,10 @@ func (f *Follower) listFolder(dir string) bool {
 	old := d.names
 	d.names = names
 	for name, ino := range names {
-		if was, ok := old[name]; !ok || was != ino {
+		path := filepath.Join(dir, name)
+		if was, ok := old[name]; !ok || was != ino || f.replacedUnseen(path) {
 			changed = true
-			f.lookAt(filepath.Join(dir, name))
+			f.lookAt(path)
 		}
 	}
 	for name := range old {
@@ -158,8 +164,30 @@ func (f *Follower) listFolder(dir string) bool {
 	return changed
 }
 
+// replacedUnseen reports whether path, a numbered generation, is a new file that got
+// the inode of the one that had its name. Dated names are not given twice.
+func (f *Follower) replacedUnseen(path string) bool {
+	g := f.places[path]
+	if g == nil || !g.rotated || digits(path) >= len("20060102") {
+		return false
+	}
+	st, err := statPath(path)
+	return err == nil && st.identity != g.ident
+}
+
+func digits(path string) (n int) {
+	for _, c := range []byte(baseName(path)) {
+		if '0' <= c && c <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
 // lookAt looks at whatever path is to this source.
 func (f *Follower) lookAt(path string) {
+	delete(f.later, path)
+	f.unblock(path)
 	if t := f.trails[path]; t != nil {
 		f.lookLiving(t)
 		return
@@ -266,14 +294,28 @@ func (f *Follower) locate(t *trail) {
 	}
 	for _, p := range places {
 		for _, rel := range f.habits.globs(filepath.Base(p)) {
-			dir := filepath.Join(filepath.Dir(p), filepath.FromSlash(rel))
-			if !slices.Contains(t.folder, dir) {
-				t.folder = append(t.folder, dir)
-				f.watch(dir)
-				f.listing[dir] = true
+			for _, dir := range foldersOf(filepath.Dir(p), rel) {
+				if !slices.Contains(t.folder, dir) {
+					t.folder = append(t.folder, dir)
+					f.watch(dir)
+					f.listing[dir] = true
+				}
 			}
 		}
 	}
+}
+
+// foldersOf are the folders below dir that rel, "." or a pattern, stands for.
+func foldersOf(dir, rel string) []string {
+	if rel == "." {
+		return []string{dir}
+	}
+	var found []string
+	names, _ := doublestar.Glob(os.DirFS(dir), rel) // an unreadable folder is no folder
+	for _, name := range names {
+		found = append(found, filepath.Join(dir, filepath.FromSlash(name)))
+	}
+	return found
 }
 
 // lookLiving looks at what t's path names now.
@@ -439,6 +481,7 @@ func (f *Follower) leave(g *generation) {
 // vanished takes note that nothing is at path.
 func (f *Follower) vanished(path string, err error) {
 	delete(f.unknown, path)
+	f.unblock(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -483,12 +526,25 @@ func (f *Follower) trailsOf(path string) []*trail {
 			}
 		}
 	}
-	for i := 0; i < len(bases) && len(found) == 0; i++ {
-		if of := filepath.Join(dir, bases[i]); bases[i] != "" && f.finder.glob && f.finder.matches(of) {
-			found = append(found, f.trailOf(of)) // it was rotated before it was ever seen
+	if len(found) == 0 && f.finder.glob {
+		if base := f.unseenBase(dir, bases); base != "" {
+			found = append(found, f.trailOf(base)) // it was rotated before it was ever seen
 		}
 	}
 	return found
+}
+
+// unseenBase is the log that is followed, though no file of its was seen yet, of
+// which a file may be a generation: the shortest name, as of app.log.2.gz app.log.
+func (f *Follower) unseenBase(dir string, bases []string) string {
+	shortest := ""
+	for _, base := range bases {
+		path := filepath.Join(dir, base)
+		if base != "" && f.finder.matches(path) && (shortest == "" || len(path) < len(shortest)) {
+			shortest = path
+		}
+	}
+	return shortest
 }
 
 // holds reports whether t, a link, leads to the file called base in dir.

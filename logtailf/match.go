@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hpcloud/tail"
@@ -53,7 +54,6 @@ func (f *Follower) judge(path string, st fileStat) {
 		f.found(g, path, st)
 		return
 	}
-	delete(f.later, path)
 	if t := f.trails[path]; t != nil && t.followed {
 		f.newLiving(t, st)
 		return
@@ -80,11 +80,38 @@ func (f *Follower) judge(path string, st fileStat) {
 	c, err := f.inspect(path, st, kind)
 	if err != nil {
 		f.say(path, err)
-		f.later[path] = true
+		f.block(path, trails, err)
 		return
 	}
+	f.silence(path)
 	defer c.close()
 	f.judgeContent(c, trails, matched)
+}
+
+// block puts off what the file at path is. If the process has run out of
+// descriptors, nothing newer is read before that is known.
+func (f *Follower) block(path string, trails []*trail, err error) {
+	f.later[path] = true
+	if !exhausted(err) {
+		return
+	}
+	f.blocked[path] = trails
+	for _, t := range trails {
+		t.blocked++
+	}
+}
+
+func (f *Follower) unblock(path string) {
+	for _, t := range f.blocked[path] {
+		t.blocked--
+		f.wake(t)
+	}
+	delete(f.blocked, path)
+}
+
+// exhausted reports whether err says that no descriptor was left.
+func exhausted(err error) bool {
+	return errors.Is(err, errNoHandle) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
@@ -105,7 +132,7 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 	}
 	if err != nil {
 		f.say(c.path, err)
-		f.later[c.path] = true
+		f.block(c.path, trails, err)
 	}
 	if known || err != nil {
 		return
@@ -130,7 +157,7 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 func (f *Follower) checkTruncated(trails []*trail) error {
 	for _, t := range trails {
 		for _, g := range slices.Clone(t.queue) {
-			if g.kind != "" || !g.held() && g.place == "" || !f.changed(g) {
+			if g.kind != "" || !g.held() && g.place == "" || g.atEnd && !f.changed(g) {
 				continue
 			}
 			there, err := f.stillThere(g)
@@ -428,7 +455,7 @@ func (f *Follower) own(g *generation, path string, st fileStat) {
 func (f *Follower) truncated(g *generation) {
 	t := g.trail
 	st := fileStat{identity: g.ident}
-	if g.handle != nil {
+	if f.ensureOpen(g) == nil {
 		if now, err := statFile(g.handle.file); err == nil {
 			st = now
 		}
@@ -456,7 +483,10 @@ func (f *Follower) truncated(g *generation) {
 	f.waiting[t] = true
 	f.wake(t)
 	t.drop(g)
-	if !f.findHeir(g) {
+	n.began = g.began + 1
+	if f.findHeir(g) {
+		n.began = max(n.began, g.ident.born+1) // the copy was made before the truncation
+	} else {
 		f.abandon(g, "truncated")
 	}
 	t.enqueue(n)
@@ -473,6 +503,11 @@ func (f *Follower) findHeir(g *generation) bool {
 		stat fileStat
 	}
 	var places []place
+	for path := range f.later {
+		if st, err := statPath(path); err == nil && st.kept() && f.owner(st) == nil {
+			f.unknown[path] = st
+		}
+	}
 	for path, st := range f.unknown {
 		if slices.Contains(f.trailsOf(path), g.trail) {
 			places = append(places, place{path, st})
@@ -494,6 +529,8 @@ func (f *Follower) findHeir(g *generation) bool {
 		found := f.continues(c, g)
 		if found {
 			delete(f.unknown, p.path)
+			delete(f.later, p.path)
+			f.unblock(p.path)
 			f.attach(g, c)
 		}
 		c.close()

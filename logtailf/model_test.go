@@ -268,23 +268,17 @@ func (m *model) sync() {
 	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		m.sink.accept()
-		if len(m.records()) >= len(m.want)+len(m.late) {
+		got, late := m.delivered()
+		if len(got) > len(m.want) || len(late) == len(m.late) && slices.Equal(got, m.want) {
 			break
 		}
 	}
-	var got []string
-	late := map[string]int{}
-	for _, text := range m.records() {
-		if m.late[text] {
-			late[text]++
-			continue
-		}
-		got = append(got, text)
-	}
+	got, late := m.delivered()
 	if len(late) < len(m.late) {
 		m.t.Errorf("%d of %d late lines came", len(late), len(m.late))
 	}
 	if !slices.Equal(got, m.want) {
+		m.note("batches: %s", m.sink.batches())
 		m.t.Fatalf("delivered and written differ first at %s", difference(got, m.want))
 	}
 	for text, n := range late {
@@ -292,6 +286,19 @@ func (m *model) sync() {
 			m.t.Fatalf("%q came %d times", text, n)
 		}
 	}
+}
+
+// delivered is what came in order, and how often each late line came.
+func (m *model) delivered() (got []string, late map[string]int) {
+	late = map[string]int{}
+	for _, text := range m.records() {
+		if m.late[text] {
+			late[text]++
+			continue
+		}
+		got = append(got, text)
+	}
+	return got, late
 }
 
 // records joins the pieces of over-long lines.

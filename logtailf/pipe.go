@@ -18,8 +18,8 @@ const (
 	// pipeBlock is what is read at once: all that a pipe of the usual size holds,
 	// so that between two reads there are whole lines as a rule.
 	pipeBlock = 64 << 10
-	// maxPipeLine bounds a line in bytes, and with it the memory to about five times
-	// that: tail itself collects a line whole, however long it is.
+	// maxPipeLine bounds a line in bytes, and with it the memory (a line of 1 GiB: 80 MiB
+	// in all): tail itself collects a line whole, however long it is.
 	maxPipeLine = 8 << 20
 	// pipePause is the time between two looks where nothing wakes.
 	pipePause = 250 * time.Millisecond

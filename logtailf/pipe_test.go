@@ -139,11 +139,11 @@ func TestPipeReadOnly(t *testing.T) {
 	do(t, err)
 	do(t, src.writer.Close())
 	src.writer = nil
-	idle := make(chan struct{})
-	src.idle = func(ctx context.Context) {
+	idle := make(chan struct{}, 1)
+	src.idle = func(context.Context) {
 		select {
 		case idle <- struct{}{}:
-		case <-ctx.Done():
+		default:
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -153,14 +153,19 @@ func TestPipeReadOnly(t *testing.T) {
 	fed := make(chan error, 1)
 	go func() { fed <- src.copyTo(ctx, feed) }()
 	buf := make([]byte, 100)
+	<-idle
 	for range 3 {
-		<-idle // no writer was there when it read
 		w := openForWriting(t, path)
 		write(t, w, "x\n")
 		if n, err := out.Read(buf); string(buf[:n]) != "x\n" || err != nil {
 			t.Fatalf("%q, %v", buf[:n], err)
 		}
+		select {
+		case <-idle: // of the time before this writer
+		default:
+		}
 		do(t, w.Close())
+		<-idle // there was no writer when it read
 	}
 	cancel()
 	do(t, <-fed)

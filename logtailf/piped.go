@@ -22,9 +22,7 @@ func (f *Follower) startPipe(t *trail) {
 	id := newID(f.cfg.Host, f.cfg.Source, fileStat{}, sum{}, time.Now())
 	p := &piped{f: f, path: t.path, id: id}
 	f.pipes.Go(func() {
-		if err := readPipe(f.pipeCtx, t.path, p.deliver); err != nil && f.pipeCtx.Err() == nil {
-			f.log.Error("reading the pipe ended", "path", t.path, "error", err)
-		}
+		p.run()
 	})
 }
 
@@ -34,6 +32,28 @@ type piped struct {
 	path   string
 	id     string
 	offset int64
+}
+
+// run reads the pipe until the follower ends. What goes wrong is said once, and
+// tried again.
+func (p *piped) run() {
+	ctx := p.f.pipeCtx
+	said := ""
+	for {
+		err := readPipe(ctx, p.path, p.deliver)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			p.f.log.Warn("the pipe cannot be read for now; trying again", "path", p.path, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // deliver hands one line, without its end, to the output, in pieces if it is too long.
@@ -52,9 +72,13 @@ func (p *piped) deliver(line []byte) error {
 func (p *piped) send(data []byte, piece int, kind cutKind) error {
 	var b *record.Batch
 	select {
-	case b = <-p.f.d.Inlet.Free():
-	case <-p.f.pipeCtx.Done():
-		return context.Cause(p.f.pipeCtx)
+	case b = <-p.f.d.Inlet.Free(): // first: what was taken from the pipe exists nowhere else
+	default:
+		select {
+		case b = <-p.f.d.Inlet.Free():
+		case <-p.f.pipeCtx.Done():
+			return context.Cause(p.f.pipeCtx)
+		}
 	}
 	b.Data = append(b.Data[:0], data...)
 	b.Source, b.File, b.Labels, b.Gen = p.f.cfg.Source, p.path, p.f.cfg.Labels, p.id

@@ -27,10 +27,12 @@ type position struct {
 	tail   sum   // of the content's bytes just before offset
 
 	ident identity
+	began int64  // orders the generations of a path: its birth time, or a later truncation's
 	size  int64  // of the file when last seen
 	mtime int64  // of the file when last seen, Unix nanoseconds
 	file  string // path the generation is followed under
 	place string // path it was last seen at; differs from file once it is rotated
+	kind  string // how it is compressed: "", "gz" or "zst"
 	done  bool   // was read to its end and let go
 	skip  bool   // was there before its source was first seen: never to be delivered
 }
@@ -49,10 +51,16 @@ func (p *position) append(dst []byte) []byte {
 	if p.done {
 		flags |= 2
 	}
+	switch p.kind {
+	case "gz":
+		flags |= 4
+	case "zst":
+		flags |= 8
+	}
 	for _, v := range [...]uint64{
 		flags, uint64(p.offset), uint64(p.piece),
 		uint64(p.head.n), p.head.hash, uint64(p.tail.n), p.tail.hash,
-		p.ident.dev, p.ident.ino, uint64(p.ident.born), uint64(p.size), uint64(p.mtime),
+		p.ident.dev, p.ident.ino, uint64(p.ident.born), uint64(p.began), uint64(p.size), uint64(p.mtime),
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
@@ -70,7 +78,7 @@ func parsePosition(b []byte) (position, error) {
 		return p, errPosition
 	}
 	b = b[1:]
-	var v [12]uint64
+	var v [13]uint64
 	for i := range v {
 		n, used := binary.Uvarint(b)
 		if used <= 0 {
@@ -89,9 +97,15 @@ func parsePosition(b []byte) (position, error) {
 		return p, errPosition
 	}
 	p.skip, p.done = v[0]&1 != 0, v[0]&2 != 0
+	switch {
+	case v[0]&4 != 0:
+		p.kind = "gz"
+	case v[0]&8 != 0:
+		p.kind = "zst"
+	}
 	p.offset, p.piece = int64(v[1]), int(v[2])
 	p.head, p.tail = sum{int(v[3]), v[4]}, sum{int(v[5]), v[6]}
 	p.ident = identity{v[7], v[8], int64(v[9])}
-	p.size, p.mtime = int64(v[10]), int64(v[11])
+	p.began, p.size, p.mtime = int64(v[10]), int64(v[11]), int64(v[12])
 	return p, nil
 }

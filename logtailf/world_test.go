@@ -168,6 +168,19 @@ func (s *sink) crash() {
 	s.refill()
 }
 
+// batches tells in which order the generations were delivered.
+func (s *sink) batches() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	for i, d := range s.accepted {
+		if i == 0 || s.accepted[i-1].gen != d.gen {
+			fmt.Fprintf(&b, " %s@%d:%.8s", d.gen, d.offset, d.text)
+		}
+	}
+	return b.String()
+}
+
 func (s *sink) texts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
