@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/output"
+	"github.com/logcatchsys/logcatchsys/internal/record"
+	"github.com/logcatchsys/logcatchsys/internal/status"
+	"github.com/logcatchsys/logcatchsys/logconfig"
+)
+
+// A Lane is one output at work: its ledger, and the pump with its goroutine.
+type Lane struct {
+	Spec    logconfig.Output
+	Ledger  *checkpoint.Ledger
+	Pump    *output.Pump
+	Started time.Time
+
+	out      output.Output
+	stop     context.CancelFunc // nothing more is put
+	giveUp   context.CancelFunc // what is not written by now is not delivered
+	stopping bool
+	ended    chan struct{}
+	err      error
+}
+
+// LaneEnv is what lanes get from the process around them.
+type LaneEnv struct {
+	Host   string
+	Store  *checkpoint.Store
+	Stdout *os.File
+	Log    *slog.Logger
+}
+
+// Open opens the output that spec describes. What an earlier lane of that name took
+// and did not commit is forgotten, so that one must have ended.
+func (e LaneEnv) Open(spec logconfig.Output, figures *status.Output) (*Lane, error) {
+	ledger, err := e.Store.Ledger(spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	ledger.Reset()
+	format, err := record.NewFormat(e.format(spec), e.Host)
+	if err != nil {
+		return nil, fmt.Errorf("output %s: %w", spec.Name, err)
+	}
+	out, err := output.Open(output.Spec{
+		Name: spec.Name, Type: spec.Type, Format: spec.Format, Path: spec.Path,
+		MaxSize: spec.MaxSize, Keep: spec.Keep, Sync: spec.Sync,
+	}, output.Env{
+		Host: e.Host, Undo: ledger.Undo(), Log: e.Log, Stdout: e.Stdout,
+		Note: func(undo []byte) error { return ledger.Commit(nil, undo) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	pump := output.NewPump(output.PumpConfig{
+		Name: spec.Name, Output: out, Ledger: ledger, Format: format, Log: e.Log,
+		Hooks: output.Hooks{Delivered: figures.Delivered, Retry: figures.Retry},
+	})
+	return &Lane{Spec: spec, Ledger: ledger, Pump: pump, out: out, ended: make(chan struct{})}, nil
+}
+
+// format is the one for the eye where text goes to a terminal.
+func (e LaneEnv) format(spec logconfig.Output) string {
+	if spec.Type != "stdout" || spec.Format != "text" || e.Stdout == nil {
+		return spec.Format
+	}
+	// Not through File.Fd, which would make the descriptor block.
+	raw, err := e.Stdout.SyscallConn()
+	if err != nil {
+		return spec.Format
+	}
+	format := spec.Format
+	_ = raw.Control(func(fd uintptr) {
+		if term.IsTerminal(int(fd)) {
+			format = "terminal"
+		}
+	})
+	return format
+}
+
+// Start begins to deliver; once drain has ended, what is not written is given up.
+// done is called when it has ended.
+func (l *Lane) Start(drain context.Context, done func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	drain, giveUp := context.WithCancel(drain)
+	l.stop, l.giveUp, l.Started = stop, giveUp, time.Now()
+	go func() {
+		defer done()
+		defer close(l.ended)
+		defer giveUp()
+		defer stop()
+		l.err = Guard(func() error { return l.Pump.Run(ctx, drain) })
+		if _, ok := l.err.(*PanicError); ok {
+			_ = l.out.Close() // Run did not come to it
+		}
+	}()
+}
+
+// Stop lets the lane end when it has delivered what was put. Its followers must have
+// stopped.
+func (l *Lane) Stop() {
+	l.stopping = true
+	l.stop()
+}
+
+// GiveUpAfter bounds the time that the rest may take after Stop.
+func (l *Lane) GiveUpAfter(d time.Duration) { time.AfterFunc(d, l.giveUp) }
+
+// Stopping reports whether Stop was called.
+func (l *Lane) Stopping() bool { return l.stopping }
+
+// Discard closes a lane that was never started.
+func (l *Lane) Discard() error { return l.out.Close() }
+
+// Ended is closed when nothing of the lane is left.
+func (l *Lane) Ended() <-chan struct{} { return l.ended }
+
+// Err is why the lane ended; only after Ended.
+func (l *Lane) Err() error { return l.err }
+
+// SharesWith reports whether both write to one place: then one must have ended before
+// the other may start.
+func (l *Lane) SharesWith(spec logconfig.Output) bool {
+	return l.Spec.Name == spec.Name || l.Spec.Type == spec.Type && l.Spec.Path == spec.Path
+}

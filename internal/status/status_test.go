@@ -1,0 +1,230 @@
+package status
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func (m *Metrics) ask(path string) (int, string) {
+	w := httptest.NewRecorder()
+	m.handler(slog.NewLogLogger(slog.DiscardHandler, 0)).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w.Code, w.Body.String()
+}
+
+// value is that of the first metric with the name and labels, as text.
+func (m *Metrics) value(series string) string {
+	_, body := m.ask("/metrics")
+	for s := bufio.NewScanner(strings.NewReader(body)); s.Scan(); {
+		if v, ok := strings.CutPrefix(s.Text(), "logcatchsys_"+series+" "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func TestFigures(t *testing.T) {
+	m := New()
+	a := m.Tail(Key{"a", "out"})
+	a.Started(func() Stats {
+		return Stats{Ready: true, LagBytes: 7, LagSince: time.Now().Add(-time.Hour), OpenFiles: 2, Pending: 3, Held: 4}
+	})
+	a.Read(100, 10)
+	a.Read(1, 1)
+	a.Restarted()
+	a.Abandoned("gone", 30)
+	a.Abandoned("gone", 3)
+	a.Abandoned("truncated", 5)
+	m.Output("out").Delivered("a", 60, 6)
+	m.Output("out").Delivered("unknown", 60, 6)
+	m.Output("out").Retry()
+	for series, want := range map[string]string{
+		`read_bytes_total{output="out",source="a"}`:                         "101",
+		`read_records_total{output="out",source="a"}`:                       "11",
+		`delivered_bytes_total{output="out",source="a"}`:                    "60",
+		`delivered_records_total{output="out",source="a"}`:                  "6",
+		`tailer_restarts_total{output="out",source="a"}`:                    "1",
+		`lag_bytes{output="out",source="a"}`:                                "7",
+		`open_files{output="out",source="a"}`:                               "2",
+		`pending_generations{output="out",source="a"}`:                      "3",
+		`held_deleted_bytes{output="out",source="a"}`:                       "4",
+		`abandoned_bytes_total{output="out",reason="gone",source="a"}`:      "33",
+		`abandoned_bytes_total{output="out",reason="truncated",source="a"}`: "5",
+		`retries_total{output="out"}`:                                       "1",
+	} {
+		if got := m.value(series); got != want {
+			t.Errorf("%s is %q, want %s", series, got, want)
+		}
+	}
+	if lag := m.value(`lag_seconds{output="out",source="a"}`); !strings.HasPrefix(lag, "3600") {
+		t.Errorf("lag_seconds is %s", lag)
+	}
+	if bytes, records := a.Underway(); bytes != 41 || records != 5 {
+		t.Errorf("%d bytes, %d records under way", bytes, records)
+	}
+	a.Dropped()
+	if bytes, records := a.Underway(); bytes != 0 || records != 0 {
+		t.Errorf("%d bytes, %d records under way after Dropped", bytes, records)
+	}
+	if bytes, records := a.Delivered(); bytes != 60 || records != 6 {
+		t.Errorf("%d bytes, %d records delivered", bytes, records)
+	}
+}
+
+func TestRemovedIsNotShown(t *testing.T) {
+	m := New()
+	k := Key{"a", "out"}
+	before := m.Tail(k)
+	before.Read(1, 1)
+	if m.Tail(k) != before {
+		t.Error("the figures were begun anew")
+	}
+	m.Output("out").Retry()
+	m.Remove(k)
+	m.RemoveOutput("out")
+	before.Read(1, 1) // late, and harmless
+	if _, body := m.ask("/metrics"); strings.Contains(body, `output="out"`) {
+		t.Error("still shown")
+	}
+}
+
+func TestReloads(t *testing.T) {
+	m := New()
+	const gauge, at = "config_last_reload_successful", "config_last_reload_success_timestamp_seconds"
+	if m.value(gauge) != "0" || m.value(at) != "0" {
+		t.Errorf("before any: %s, %s", m.value(gauge), m.value(at))
+	}
+	m.Loaded()
+	if m.value(gauge) != "1" || !strings.Contains(m.value(at), "e+09") || m.value(`config_reloads_total{result="taken"}`) != "0" {
+		t.Errorf("loaded: %s, %s", m.value(gauge), m.value(at))
+	}
+	m.Reloaded(true)
+	m.Reloaded(false)
+	if m.value(gauge) != "0" || m.value(`config_reloads_total{result="taken"}`) != "1" || m.value(`config_reloads_total{result="failed"}`) != "1" {
+		t.Errorf("reloaded: %s", m.value(gauge))
+	}
+}
+
+func TestReadyz(t *testing.T) {
+	m := New()
+	if code, _ := m.ask("/readyz"); code != 200 {
+		t.Errorf("without sources: %d", code)
+	}
+	b, a := m.Tail(Key{"b", "out"}), m.Tail(Key{"a", "out"})
+	a.Started(func() Stats { return Stats{} })
+	want := "source a, output out: is being looked at for the first time\nsource b, output out: has not started yet\n"
+	if code, body := m.ask("/readyz"); code != 503 || body != want {
+		t.Errorf("%d %q", code, body)
+	}
+	a.Started(func() Stats { return Stats{Ready: true} })
+	b.Started(func() Stats { return Stats{Ready: true} })
+	if code, body := m.ask("/readyz"); code != 200 || body != "ok\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	b.Stopped("has failed")
+	if code, body := m.ask("/readyz"); code != 503 || body != "source b, output out: has failed\n" {
+		t.Errorf("%d %q", code, body)
+	}
+}
+
+func TestMetricsKeepTheRules(t *testing.T) {
+	m := New()
+	m.Tail(Key{"a", "out"}).Abandoned("gone", 1)
+	m.Output("out")
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "logcatchsys_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// For the race detector: figures change while they are asked for.
+func TestConcurrentUse(t *testing.T) {
+	m := New()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				a := m.Tail(Key{"a", "out"})
+				a.Read(1, 1)
+				a.Started(func() Stats { return Stats{Ready: true} })
+				a.Abandoned("gone", 1)
+				m.Output("out").Delivered("a", 1, 1)
+				m.Remove(Key{"a", "out"})
+			}
+		})
+	}
+	for range 20 {
+		m.ask("/metrics")
+		m.NotReady()
+	}
+	wg.Wait()
+}
+
+func TestServer(t *testing.T) {
+	s, err := Listen("127.0.0.1:0", New(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(s.Addr(), New(), slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("two servers on one address")
+	}
+	client := http.Client{Transport: &http.Transport{}}
+	for _, c := range []struct {
+		method, path string
+		code         int
+		says         string
+	}{
+		{"GET", "/", 200, "/metrics"},
+		{"GET", "/healthz", 200, "ok\n"},
+		{"HEAD", "/healthz", 200, ""},
+		{"GET", "/metrics", 200, "go_goroutines"},
+		{"POST", "/healthz", 405, ""},
+		{"GET", "/debug/pprof/", 404, ""},
+	} {
+		req, _ := http.NewRequest(c.method, "http://"+s.Addr()+c.path, nil)
+		r, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		if r.StatusCode != c.code || !strings.Contains(string(body), c.says) {
+			t.Errorf("%s %s: %d %s", c.method, c.path, r.StatusCode, body)
+		}
+	}
+	client.CloseIdleConnections()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Get("http://" + s.Addr() + "/healthz"); err == nil {
+		t.Error("answers after Close")
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	a := New().Tail(Key{"a", "out"})
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Read(256<<10, 2000)
+	}
+}

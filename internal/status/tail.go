@@ -1,0 +1,109 @@
+package status
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a source, followed for an output, is at the moment.
+type Stats struct {
+	Ready     bool      // everything was looked at once
+	LagBytes  int64     // in files, not accepted by the output
+	LagSince  time.Time // since when that is not zero
+	OpenFiles int
+	Pending   int   // rotated generations not let go yet
+	Held      int64 // bytes of deleted files that the output still needs
+}
+
+// A Tail holds the figures of one source for one output. They go on over restarts
+// of what does the work.
+type Tail struct {
+	readBytes, readRecords           atomic.Int64
+	deliveredBytes, deliveredRecords atomic.Int64
+	lineBytes, lineRecords           atomic.Int64 // read and not delivered
+	restarts                         atomic.Int64
+
+	mu        sync.Mutex
+	abandoned map[string]int64 // bytes by reason
+	stats     func() Stats     // nil: nothing runs
+	waits     string           // why nothing runs
+}
+
+// Read counts what was read and handed to the output.
+func (t *Tail) Read(bytes, records int) {
+	t.readBytes.Add(int64(bytes))
+	t.readRecords.Add(int64(records))
+	t.lineBytes.Add(int64(bytes))
+	t.lineRecords.Add(int64(records))
+}
+
+func (t *Tail) delivered(bytes, records int) {
+	t.deliveredBytes.Add(int64(bytes))
+	t.deliveredRecords.Add(int64(records))
+	t.lineBytes.Add(-int64(bytes))
+	t.lineRecords.Add(-int64(records))
+}
+
+// Abandoned counts bytes that will never be delivered.
+func (t *Tail) Abandoned(reason string, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.abandoned[reason] += bytes
+}
+
+// Restarted counts a goroutine that failed.
+func (t *Tail) Restarted() { t.restarts.Add(1) }
+
+// Started takes where to ask for the Stats from now on.
+func (t *Tail) Started(stats func() Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats, t.waits = stats, ""
+}
+
+// Stopped says that nothing runs at the moment, and why.
+func (t *Tail) Stopped(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats, t.waits = nil, why
+}
+
+// Delivered is what the output has accepted since the figures were made.
+func (t *Tail) Delivered() (bytes, records int64) {
+	return t.deliveredBytes.Load(), t.deliveredRecords.Load()
+}
+
+// Underway is what was read and not delivered yet.
+func (t *Tail) Underway() (bytes, records int64) { return t.lineBytes.Load(), t.lineRecords.Load() }
+
+// Dropped takes note that what was under way will be read again.
+func (t *Tail) Dropped() {
+	t.lineBytes.Store(0)
+	t.lineRecords.Store(0)
+}
+
+func (t *Tail) now() (Stats, string) {
+	t.mu.Lock()
+	ask, waits := t.stats, t.waits
+	t.mu.Unlock()
+	if ask == nil {
+		return Stats{}, waits
+	}
+	return ask(), ""
+}
+
+func (t *Tail) notReady() string {
+	s, waits := t.now()
+	if waits == "" && !s.Ready {
+		return "is being looked at for the first time"
+	}
+	return waits
+}
+
+func (t *Tail) abandonedBytes() map[string]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.abandoned)
+}
