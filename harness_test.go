@@ -139,11 +139,19 @@ func inside(t *testing.T, args ...string) *program {
 // outside runs the real program; stdout may be nil.
 func outside(t *testing.T, dir string, stdout *os.File, args ...string) *program {
 	t.Helper()
+	return outsideWith(t, dir, stdout, nil, args...)
+}
+
+func outsideWith(t *testing.T, dir string, stdout, stderr *os.File, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, out: newScreen(), err: newScreen(), done: make(chan struct{})}
 	p.cmd = exec.Command(binary, args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.out, p.err
 	if stdout != nil {
 		p.cmd.Stdout = stdout
+	}
+	if stderr != nil {
+		p.cmd.Stderr = stderr
 	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,9 @@ func TestShippedConfiguration(t *testing.T) {
 	}
 	y := newYard(t, "")
 	y.write("config.yaml", strings.Replace(string(shipped), "#~http: 127.0.0.1:9477", "http: 127.0.0.1:0", 1))
+	for _, name := range []string{"logdir1", "logdir2", "logdir3"} {
+		y.write(name+"/.gitkeep", "")
+	}
 	p := outside(t, y.dir, nil)
 	addr := p.ready()
 	for _, name := range []string{"logdir1", "logdir2", "logdir3"} {
@@ -189,6 +192,7 @@ func TestStopWithBlockedStdout(t *testing.T) {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 	p.err.waitFor(t, "comes at the next start")
+	p.err.waitFor(t, "did not deliver everything in time")
 	all := newScreen()
 	if _, err := (readAll{r}).WriteTo(all); err != nil {
 		t.Fatal(err)
@@ -227,6 +231,23 @@ func TestReaderOfStdoutGone(t *testing.T) {
 	p.err.waitFor(t, "logcatchsys: the reader of stdout has gone")
 	q := outside(t, y.dir, nil)
 	q.out.waitFor(t, "a: nobody reads this\n")
+}
+
+// Its own log is worth less than the lines: without a reader of it, it goes on.
+func TestReaderOfStderrGone(t *testing.T) {
+	y := newYard(t, "configpath: {a: {path: ./a.log, start: beginning}}")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	p := outsideWith(t, y.dir, nil, w)
+	w.Close()
+	y.append("a.log", "still delivered\n")
+	p.out.waitFor(t, "a: still delivered\n")
+	if code := p.end(); code != exitStopped {
+		t.Errorf("exit code %d", code)
+	}
 }
 
 func TestSecondSignalExitsAtOnce(t *testing.T) {

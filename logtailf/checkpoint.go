@@ -49,7 +49,7 @@ func (f *Follower) recall(id string, p position) {
 		id: id, key: f.cfg.Source + "\x00" + id, trail: t,
 		read: p.offset, piece: p.piece, tail: p.tail, head: p.head,
 		ident: p.ident, began: p.began, size: p.size, mtime: p.mtime, last: p.place, kind: p.kind,
-		scanned: p.offset, rotated: true, skip: p.skip, registered: true,
+		scanned: p.offset, rotated: true, skip: p.skip, registered: true, ordered: true,
 		grew: time.Unix(0, min(p.mtime, time.Now().UnixNano())),
 	}
 	g.accepted.Store(p.offset)

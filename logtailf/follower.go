@@ -272,6 +272,9 @@ func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 				f.settleGone(g)
 				i = -1
 				continue
+			case errors.Is(err, errOlder):
+				i = -1
+				continue
 			case err != nil:
 				f.complain(g, err)
 				return nil, false // in order: what comes behind waits
@@ -279,6 +282,7 @@ func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 				return g, true
 			case out == replaced:
 				f.truncated(g)
+				f.classify() // what came between is read before what the file holds now
 				i = -1 // the queue changed: begin again
 				continue
 			}

@@ -48,6 +48,7 @@ type generation struct {
 	done       bool      // drained and let go
 	skip       bool      // never to be delivered: there before its source was, or a copy
 	registered bool      // its id is in the checkpoint
+	ordered    bool      // what was made before it is known
 	grew       time.Time // when it was last seen to grow, or to be rotated
 }
 

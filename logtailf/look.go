@@ -19,6 +19,8 @@ type folder struct {
 	names   map[string]uint64 // what it held when it was listed last, with inode numbers
 	watched bool              // notifications tell of changes in it
 	gone    bool              // could not be listed the last time
+	mtime   int64             // when it was listed last, before the listing; Unix nanoseconds
+	settled bool              // mtime was old enough then to tell of every change since
 }
 
 // lookFirst looks at everything for the first time in this process.
@@ -131,6 +133,7 @@ func (f *Follower) listFolder(dir string) bool {
 	if d == nil {
 		return false
 	}
+	d.date()
 	names, err := listNames(dir)
 	if err != nil {
 		if !d.gone && !errors.Is(err, fs.ErrNotExist) {
@@ -162,6 +165,22 @@ func (f *Follower) listFolder(dir string) bool {
 		}
 	}
 	return changed
+}
+
+// coarse is how much later a change may be dated the same: file systems count in
+// ticks of the kernel.
+const coarse = 20 * time.Millisecond
+
+// date notes the state of d that a listing which begins now is of.
+func (d *folder) date() {
+	st, err := statPath(d.path)
+	d.mtime, d.settled = st.mtime, err == nil && time.Since(time.Unix(0, st.mtime)) > coarse
+}
+
+// unchanged reports whether d holds the names that were listed last.
+func (d *folder) unchanged() bool {
+	st, err := statPath(d.path)
+	return err == nil && d.settled && st.mtime == d.mtime
 }
 
 // replacedUnseen reports whether path, a numbered generation, is a new file that got
@@ -355,6 +374,7 @@ func (f *Follower) lookLiving(t *trail) {
 		return
 	}
 	f.unknown[t.path] = st
+	f.listLater(t)
 }
 
 // grown follows up a look at the living or rotated file of g.
@@ -461,6 +481,12 @@ func (f *Follower) displace(t *trail) {
 	f.leave(g)
 	f.waiting[t] = true
 	f.wake(t)
+	f.listLater(t)
+}
+
+// listLater has the folders of t's generations listed before anything is read: some
+// may have come and gone since the last look.
+func (f *Follower) listLater(t *trail) {
 	for _, dir := range t.folder {
 		f.listing[dir] = true
 	}

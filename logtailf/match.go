@@ -124,11 +124,21 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 		return
 	}
 	f.unknown[c.path] = c.stat // for who looks for the rest of what was truncated
-	err := f.checkTruncated(trails)
+	_, err := f.checkTruncated(trails)
 	delete(f.unknown, c.path)
 	known := f.owner(c.stat) != nil
 	if err == nil && !known {
 		known, err = f.recognize(c, trails)
+	}
+	if err == nil && !known {
+		// What it was compared with may have been truncated at that very moment, or
+		// it was looked at while it was still being copied.
+		var again bool
+		again, err = f.checkTruncated(trails)
+		if now, gone := statFile(c.file); gone == nil && (again || now.size != c.stat.size) {
+			f.unknown[c.path] = now
+			return
+		}
 	}
 	if err != nil {
 		f.say(c.path, err)
@@ -154,7 +164,7 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 
 // checkTruncated looks whether the files that are followed have become others in
 // their inodes, of which c may be the copy or the compressed form.
-func (f *Follower) checkTruncated(trails []*trail) error {
+func (f *Follower) checkTruncated(trails []*trail) (found bool, err error) {
 	for _, t := range trails {
 		for _, g := range slices.Clone(t.queue) {
 			if g.kind != "" || !g.held() && g.place == "" || g.atEnd && !f.changed(g) {
@@ -162,14 +172,15 @@ func (f *Follower) checkTruncated(trails []*trail) error {
 			}
 			there, err := f.stillThere(g)
 			if err != nil {
-				return err
+				return found, err
 			}
 			if !there && (g.held() || g.place != "") {
 				f.truncated(g)
+				found = true
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // changed reports whether g's file was written to since it was looked at.
@@ -358,6 +369,11 @@ func (f *Follower) copiedFrom(c *candidate, g *generation) (bool, error) {
 		return false, unlessGone(err)
 	}
 	defer f.rest(g)
+	// Before the comparison: should g be truncated after it, that must show, or
+	// the copy would be left out although it holds what g did.
+	if err := f.readFirst(g); err != nil {
+		return false, err
+	}
 	size, last, err := c.end(f.reader.join[:tailMax])
 	if err != nil || size == 0 {
 		return false, err
@@ -494,9 +510,7 @@ func (f *Follower) truncated(g *generation) {
 
 // findHeir looks for the file that continues g, whose own is gone.
 func (f *Follower) findHeir(g *generation) bool {
-	for _, dir := range g.trail.folder {
-		f.listing[dir] = true
-	}
+	f.listLater(g.trail)
 	f.list()
 	type place struct {
 		path string

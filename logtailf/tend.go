@@ -249,9 +249,7 @@ func (f *Follower) ensureOpen(g *generation) error {
 // and gives g up if that is nowhere.
 func (f *Follower) settleGone(g *generation) {
 	f.lookLiving(g.trail)
-	for _, dir := range g.trail.folder {
-		f.listing[dir] = true
-	}
+	f.listLater(g.trail)
 	f.list()
 	f.classify()
 	if g.place != "" || g.done {
@@ -300,6 +298,9 @@ func (f *Follower) damaged(g *generation, err error) {
 // ensureRegistered makes sure that g's id is in the checkpoint before a record of it leaves.
 func (f *Follower) ensureRegistered(g *generation) (empty bool, err error) {
 	if g.registered {
+		if f.orderBefore(g) {
+			return false, errOlder
+		}
 		return false, nil
 	}
 	st, err := statFile(g.handle.file)
@@ -313,7 +314,33 @@ func (f *Follower) ensureRegistered(g *generation) (empty bool, err error) {
 	if err := f.readFirst(g); err != nil {
 		return false, err
 	}
+	if f.orderBefore(g) {
+		return false, errOlder
+	}
 	return false, f.register(g)
+}
+
+// errOlder says that a generation to be read before this one was found.
+var errOlder = errors.New("an older generation was found")
+
+// orderBefore looks, now that the first bytes of g are known, for what was made
+// before it and is not known yet: between a notification and the look at the file
+// that it names, a log can be made, copied away and truncated, or made and renamed.
+// What happens to g from here on, its first bytes show. It reports whether one was found.
+func (f *Follower) orderBefore(g *generation) bool {
+	if g.ordered {
+		return false
+	}
+	g.ordered = true
+	for _, dir := range g.trail.folder {
+		if d := f.folders[dir]; d != nil && !d.unchanged() {
+			f.listing[dir] = true
+		}
+	}
+	known := len(g.trail.known)
+	f.list()
+	f.classify()
+	return len(g.trail.known) > known || !g.held() // which also takes it back from rest
 }
 
 // readFirst reads the first bytes of the open file of g, by which its copy is

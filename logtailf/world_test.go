@@ -230,6 +230,14 @@ func (w *world) logger() *slog.Logger {
 // start starts the follower and waits until it has looked at everything once.
 func (w *world) start() *world {
 	w.t.Helper()
+	f := w.launch()
+	w.eventually("the follower to be ready", func() bool { return f.Stats().Ready })
+	return w
+}
+
+// launch starts the follower.
+func (w *world) launch() *Follower {
+	w.t.Helper()
 	w.hub = NewHub(w.logger())
 	if w.deaf {
 		deafen(w.hub)
@@ -243,8 +251,7 @@ func (w *world) start() *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done = cancel, make(chan error, 1)
 	go func() { w.done <- f.Run(ctx) }()
-	w.eventually("the follower to be ready", func() bool { return f.Stats().Ready })
-	return w
+	return f
 }
 
 // halt stops the follower and keeps it for the next start.
