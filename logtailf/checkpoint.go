@@ -108,14 +108,14 @@ func (f *Follower) begin(ctx context.Context) {
 		if err == nil {
 			break
 		}
-		f.say(f.cfg.Path, fmt.Errorf("write the checkpoint: %w", err))
+		f.say("the checkpoint", fmt.Errorf("write the source's start: %w", err))
 		select {
 		case <-ctx.Done():
 			return // seen for the first time again at the next start
 		case <-time.After(time.Second):
 		}
 	}
-	f.silence(f.cfg.Path)
+	f.silence("the checkpoint")
 	f.baseline = false
 	f.registered()
 }
@@ -252,7 +252,7 @@ func (f *Follower) newRotated(t *trail, c *candidate) {
 	g := f.newGeneration(t, c.stat, sum{})
 	g.kind, g.rotated, g.head = c.kind, true, headOf(c.first[:c.n])
 	f.own(g, c.path, c.stat)
-	t.enqueue(g)
+	f.enqueue(g)
 	f.hold(g)
 	f.waiting[t] = true
 	f.wake(t)

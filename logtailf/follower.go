@@ -127,6 +127,8 @@ type Follower struct {
 	pipeCtx context.Context
 	heirs   []*generation // open files taken over from the follower before
 
+	handed  int64 // bytes, in all
+	lag     lagClock
 	statsMu sync.Mutex
 	stats   Stats
 	looked  bool // everything was looked at once
@@ -201,8 +203,10 @@ func (f *Follower) Stats() Stats {
 func (f *Follower) Run(ctx context.Context) error {
 	f.sub = f.d.Hub.Subscribe()
 	defer f.sub.Close()
-	f.pipeCtx = ctx
 	defer f.pipes.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	f.pipeCtx = ctx
 
 	if err := f.load(); err != nil {
 		return err
@@ -234,18 +238,24 @@ func (f *Follower) Run(ctx context.Context) error {
 // readOne fills b from the next trail that has something to read, and puts the
 // trail behind the others, so that a backlog does not hold up the living.
 func (f *Follower) readOne(b *record.Batch) {
+	handed := false
+	defer func() {
+		if !handed { // also if this panics: the output has only so many
+			f.d.Inlet.Return(b)
+		}
+	}()
 	for len(f.ready) > 0 {
 		t := f.ready[0]
 		f.ready = f.ready[1:]
 		t.ready = false
 		if g, ok := f.step(t, b); ok {
+			handed = true
 			f.send(g, b)
 			f.wake(t)
 			return
 		}
 		f.settle(t)
 	}
-	f.d.Inlet.Return(b)
 }
 
 // wake puts t among the trails to read.
@@ -263,44 +273,48 @@ func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 		if !g.rotated && t.blocked > 0 {
 			return nil, false
 		}
-		if !g.atEnd {
-			out, err := f.read(g, b, false)
-			switch {
-			case errors.Is(err, errWait):
-				return nil, false
-			case errors.Is(err, errGone):
-				f.settleGone(g)
-				i = -1
-				continue
-			case errors.Is(err, errOlder):
-				i = -1
-				continue
-			case err != nil:
-				f.complain(g, err)
-				return nil, false // in order: what comes behind waits
-			case out == gotBatch:
-				return g, true
-			case out == replaced:
-				f.truncated(g)
-				f.classify() // what came between is read before what the file holds now
-				i = -1 // the queue changed: begin again
-				continue
-			}
-		}
-		if !g.atEnd || !g.rotated || !g.unfinished() {
+		final := g.atEnd && g.rotated && g.unfinished()
+		switch {
+		case final && !f.quiet(g) && !g.late:
+			return nil, false // its unfinished line comes before the lines of the next one
+		case final && !f.quiet(g), !final && g.atEnd:
 			continue
 		}
-		if !f.quiet(g) {
-			if g.late {
-				continue
-			}
-			return nil, false // its unfinished line comes before the lines of the next one
-		}
-		if out, err := f.read(g, b, true); err == nil && out == gotBatch {
+		out, err := f.read(g, b, final)
+		switch {
+		case err == nil && out == gotBatch:
 			return g, true
+		case f.requeued(g, out, err):
+			i = -1 // begin again
+		case err != nil:
+			return nil, false // in order: what comes behind waits
+		case !final:
+			i-- // an unfinished line of its may be due
 		}
 	}
 	return nil, false
+}
+
+// requeued deals with what came of reading g when that was no batch. It reports
+// whether the queue changed.
+func (f *Follower) requeued(g *generation, out outcome, err error) bool {
+	switch {
+	case errors.Is(err, errGone):
+		f.settleGone(g)
+		return true
+	case errors.Is(err, errOlder):
+		return true
+	case err != nil:
+		if !errors.Is(err, errWait) {
+			f.complain(g, err)
+		}
+		return false
+	case out == replaced:
+		f.truncated(g)
+		f.classify() // what came between is read before what the file holds now
+		return true
+	}
+	return false
 }
 
 // quiet reports whether g has not grown for long enough to be let go.
@@ -367,6 +381,7 @@ func (f *Follower) send(g *generation, b *record.Batch) {
 	p := g.position()
 	b.Mark = p.append(b.Mark[:0])
 	b.Accepted = &g.accepted
+	f.handed += int64(len(b.Data))
 	f.d.Metrics.Read(len(b.Data), b.Count)
 	if b.Partial != nil && b.Partial.Piece == 0 {
 		f.log.Warn("a line is longer than max_line: delivered in pieces", "file", g.trail.path,

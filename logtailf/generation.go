@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -128,17 +129,42 @@ type trail struct {
 }
 
 // enqueue puts g where it belongs, by what is known of it now, among the
-// generations that are to be read.
-func (t *trail) enqueue(g *generation) {
+// generations that are to be read. It reports whether the names that it went by
+// are still true: while files are renamed one after the other, others tell the wrong age.
+func (t *trail) enqueue(g *generation) (sure bool) {
 	t.drop(g)
 	i := len(t.queue)
 	for i > 0 && before(t, g, t.queue[i-1]) {
 		i--
 	}
-	t.queue = append(t.queue, nil)
-	copy(t.queue[i+1:], t.queue[i:])
-	t.queue[i] = g
+	sure = i == 0 || !g.rotated || t.queue[i-1].named()
+	sure = sure && (i == len(t.queue) || !t.queue[i].rotated || t.queue[i].named()) && g.named()
+	t.queue = slices.Insert(t.queue, i, g)
 	g.queued = true
+	if l := t.living; l != nil && l != g && l.began <= g.began {
+		l.began = g.began + 1 // what is in it now came after the copy that g is
+	}
+	return sure
+}
+
+// enqueueBehind puts g, which took old's file over, behind old in the queue.
+func (t *trail) enqueueBehind(g, old *generation) {
+	i := slices.Index(t.queue, old)
+	if i < 0 {
+		t.enqueue(g)
+		return
+	}
+	t.queue = slices.Insert(t.queue, i+1, g)
+	g.queued = true
+}
+
+// named reports whether g's file, if it has a place, is still there.
+func (g *generation) named() bool {
+	if g.place == "" {
+		return true
+	}
+	st, err := statPath(g.place)
+	return err == nil && st.identity == g.ident
 }
 
 // before reports whether a was made before b.
@@ -163,10 +189,7 @@ func (t *trail) drop(g *generation) {
 		return
 	}
 	g.queued = false
-	for i, q := range t.queue {
-		if q == g {
-			t.queue = append(t.queue[:i], t.queue[i+1:]...)
-			return
-		}
+	if i := slices.Index(t.queue, g); i >= 0 {
+		t.queue = slices.Delete(t.queue, i, i+1)
 	}
 }

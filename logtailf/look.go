@@ -104,11 +104,19 @@ func (f *Follower) watch(dir string) {
 	d.watched = false
 	if err := f.sub.Watch(dir); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			f.say(dir, fmt.Errorf("no notifications, looking every %s instead: %w", f.cfg.Poll, err))
+			f.remarkDeaf(dir, err)
 		}
 		return
 	}
 	d.watched = true
+}
+
+// remarkDeaf says once that a folder is polled.
+func (f *Follower) remarkDeaf(dir string, err error) {
+	if key := remark + dir; f.said[key] != err.Error() {
+		f.said[key] = err.Error()
+		f.log.Warn("no notifications of changes: looking for them instead", "folder", dir, "every", f.cfg.Poll, "error", err)
+	}
 }
 
 // list lists the folders that are due until nothing new is found: a listing made
@@ -186,8 +194,14 @@ func (d *folder) unchanged() bool {
 // replacedUnseen reports whether path, a numbered generation, is a new file that got
 // the inode of the one that had its name. Dated names are not given twice.
 func (f *Follower) replacedUnseen(path string) bool {
+	if digits(path) >= len("20060102") {
+		return false
+	}
 	g := f.places[path]
-	if g == nil || !g.rotated || digits(path) >= len("20060102") {
+	if g == nil {
+		return len(f.habits.bases(baseName(path))) > 0
+	}
+	if !g.rotated {
 		return false
 	}
 	st, err := statPath(path)
@@ -496,6 +510,11 @@ func (f *Follower) listLater(t *trail) {
 func (f *Follower) leave(g *generation) {
 	if f.places[g.place] == g {
 		delete(f.places, g.place)
+	}
+	if d := f.folders[folderOf(g.place)]; d != nil {
+		// Another file may have the name already, even with the inode: it is looked at.
+		delete(d.names, baseName(g.place))
+		f.listing[d.path] = true
 	}
 	g.last, g.place = g.place, ""
 	if g.held() { // and is kept from being closed

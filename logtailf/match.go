@@ -123,6 +123,10 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 		}
 		return
 	}
+	if f.displaced(trails) {
+		f.unknown[c.path] = c.stat // to be judged by what is known then
+		return
+	}
 	f.unknown[c.path] = c.stat // for who looks for the rest of what was truncated
 	_, err := f.checkTruncated(trails)
 	delete(f.unknown, c.path)
@@ -160,6 +164,18 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 		}
 	}
 	f.newRotated(t, c)
+}
+
+// displaced looks whether the paths of trails still name what they did, and reports
+// whether one does not: what was looked at before was then rotated before c was.
+func (f *Follower) displaced(trails []*trail) bool {
+	found := false
+	for _, t := range trails {
+		living := t.living
+		f.lookLiving(t)
+		found = found || living != nil && t.living != living
+	}
+	return found
 }
 
 // checkTruncated looks whether the files that are followed have become others in
@@ -446,10 +462,23 @@ func (f *Follower) attach(g *generation, c *candidate) {
 		return
 	}
 	g.done = false
-	g.trail.enqueue(g)
+	if !g.queued { // or else it is where it belongs
+		f.enqueue(g)
+	}
 	g.atEnd = false
 	f.waiting[g.trail] = true
 	f.wake(g.trail)
+}
+
+// enqueue puts g, which was just found, among what is to be read. Where names turn
+// out to be out of date on the way, the folders are listed again first.
+func (f *Follower) enqueue(g *generation) {
+	for round := 0; !g.trail.enqueue(g) && round < 5; round++ {
+		for _, dir := range g.trail.folder {
+			f.listing[dir] = true
+		}
+		f.list()
+	}
 }
 
 // own makes g the owner of the file st at path.
@@ -498,14 +527,13 @@ func (f *Follower) truncated(g *generation) {
 		"inode", st.ino, "offset", g.read)
 	f.waiting[t] = true
 	f.wake(t)
-	t.drop(g)
+	t.enqueueBehind(n, g)
 	n.began = g.began + 1
 	if f.findHeir(g) {
 		n.began = max(n.began, g.ident.born+1) // the copy was made before the truncation
 	} else {
 		f.abandon(g, "truncated")
 	}
-	t.enqueue(n)
 }
 
 // findHeir looks for the file that continues g, whose own is gone.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -17,7 +19,7 @@ func (f *Follower) tick() {
 		f.forget()
 		f.touch()
 	}
-	if now.Sub(f.polled) >= f.cfg.Poll {
+	if now.Sub(f.polled) >= f.cfg.Poll*9/10 { // a tick may come a little early
 		f.polled = now
 		f.poll()
 	}
@@ -103,10 +105,13 @@ func (f *Follower) recheck(g *generation) {
 	default:
 		return
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		place := g.place
+		f.leave(g)
+		f.lookAt(place) // it may be compressed, or another's
+		return
+	}
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			f.leave(g)
-		}
 		return
 	}
 	if st.size < g.size && g.kind == "" || st.size != g.size || st.mtime != g.mtime {
@@ -177,7 +182,7 @@ func (f *Follower) boundDeleted() {
 const heldWarning = 1 << 20
 
 func (f *Follower) sayHeld(held int64) {
-	const key = "\x00held"
+	const key = remark + "held"
 	_, said := f.said[key]
 	switch {
 	case held >= heldWarning && !said:
@@ -369,14 +374,23 @@ func (f *Follower) finishOnce() bool {
 }
 
 // Unread names the paths that could not be read, with the reason.
-func (f *Follower) Unread() map[string]string { return f.said }
+func (f *Follower) Unread() map[string]string {
+	unread := maps.Clone(f.said)
+	maps.DeleteFunc(unread, func(key, _ string) bool { return strings.HasPrefix(key, remark) })
+	return unread
+}
+
+// remark begins the keys in said of what is no failure to read.
+const remark = "\x00"
 
 // publish makes what the follower knows of itself known to others.
 func (f *Follower) publish() {
 	s := Stats{Ready: f.looked}
+	var underway int64
 	for _, t := range f.trails {
 		for _, g := range t.queue {
 			s.LagBytes += g.behind()
+			underway += g.read - g.accepted.Load()
 			if g.rotated {
 				s.Pending++
 			}
@@ -385,15 +399,29 @@ func (f *Follower) publish() {
 			}
 		}
 	}
+	s.LagSince = f.lag.since(f.handed-underway, s.LagBytes)
 	f.statsMu.Lock()
 	defer f.statsMu.Unlock()
-	s.Held, s.LagSince = f.stats.Held, f.stats.LagSince
-	if s.LagBytes == 0 {
-		s.LagSince = time.Time{}
-	} else if s.LagSince.IsZero() {
-		s.LagSince = time.Now()
-	}
+	s.Held = f.stats.Held
 	f.stats = s
+}
+
+// A lagClock tells for how long there has been something that is not accepted yet,
+// under steady traffic too, where there always is something.
+type lagClock struct {
+	at time.Time
+	to int64 // what has to be accepted for what was there at that time to be
+}
+
+// since takes note that so many bytes were accepted in all, and that behind are not.
+func (l *lagClock) since(accepted, behind int64) time.Time {
+	switch {
+	case behind == 0:
+		l.at = time.Time{}
+	case l.at.IsZero() || accepted >= l.to:
+		l.at, l.to = time.Now(), accepted+behind
+	}
+	return l.at
 }
 
 func folderOf(path string) string { return filepath.Dir(path) }

@@ -117,6 +117,7 @@ type memLedger struct {
 	taken   []string
 	pos     map[string]string
 	undo    []byte
+	notes   []string // all that were committed
 	commits []time.Time
 	fail    func() error
 }
@@ -146,6 +147,7 @@ func (l *memLedger) Commit(pos []checkpoint.Entry, undo []byte) error {
 	}
 	if undo != nil {
 		l.undo = bytes.Clone(undo)
+		l.notes = append(l.notes, string(undo))
 	}
 	if len(pos) > 0 {
 		l.commits = append(l.commits, time.Now())

@@ -9,7 +9,7 @@ import (
 
 // pending is what is written but not committed: of each key the last mark.
 type pending struct {
-	keys    map[string]*waiting
+	keys    map[string]*waiting // of a pipe, which has no key, by its generation
 	spare   []*waiting
 	pos     []checkpoint.Entry
 	flushed bool // the output gave undo for it: to be committed before the next Write
@@ -18,6 +18,7 @@ type pending struct {
 
 type waiting struct {
 	mark           []byte
+	positioned     bool // not so what came from a pipe: it has no position to commit
 	source         string
 	accepted       *atomic.Int64
 	to             int64
@@ -29,11 +30,16 @@ func newPending() pending { return pending{keys: map[string]*waiting{}} }
 func (p *pending) empty() bool { return len(p.keys) == 0 }
 
 func (p *pending) add(b *record.Batch) {
-	w := p.keys[b.Key]
+	key := b.Key
+	if key == "" {
+		key = b.Gen
+	}
+	w := p.keys[key]
 	if w == nil {
 		w = p.take()
-		p.keys[b.Key] = w
+		p.keys[key] = w
 	}
+	w.positioned = b.Key != ""
 	w.mark = append(w.mark[:0], b.Mark...)
 	w.source, w.accepted, w.to = b.Source, b.Accepted, b.To()
 	w.bytes += len(b.Data)
@@ -53,6 +59,9 @@ func (p *pending) take() *waiting {
 func (p *pending) entries() []checkpoint.Entry {
 	p.pos = p.pos[:0]
 	for key, w := range p.keys {
+		if !w.positioned {
+			continue
+		}
 		p.pos = append(p.pos, checkpoint.Entry{Key: key, Value: w.mark})
 	}
 	return p.pos

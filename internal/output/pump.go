@@ -62,6 +62,7 @@ type Pump struct {
 
 	// Run's own.
 	pending   pending
+	noted     bool          // the output gave something to undo by
 	committed time.Time     // when the last commit ended
 	cost      time.Duration // of the last commit
 }
@@ -104,7 +105,9 @@ func (p *Pump) Put(b *record.Batch) {
 	p.cfg.Format.Encode(b)
 	p.put.Lock()
 	defer p.put.Unlock()
-	p.cfg.Ledger.Take(b.Key, b.Mark)
+	if b.Key != "" { // a pipe has no positions
+		p.cfg.Ledger.Take(b.Key, b.Mark)
+	}
 	p.queue <- b // has room for every batch there is
 }
 
@@ -123,6 +126,11 @@ func (p *Pump) Run(ctx, drain context.Context) error {
 		if cerr := p.commit(drain); cerr != nil {
 			err = fmt.Errorf("%w; %w", err, cerr)
 		}
+	}
+	if err == nil && p.noted {
+		// All of it is committed: there is nothing to undo, also not for another
+		// output that will write to the same file.
+		err = p.retry(drain, "commit", func() error { return p.cfg.Ledger.Commit(nil, []byte{}) })
 	}
 	return errors.Join(err, p.cfg.Output.Close())
 }
@@ -218,6 +226,7 @@ func (p *Pump) commit(ctx context.Context) error {
 			return err
 		}
 		p.pending.undo, p.pending.flushed = undo, true
+		p.noted = p.noted || undo != nil
 	}
 	if err := p.cfg.Ledger.Commit(p.pending.entries(), p.pending.undo); err != nil {
 		return fmt.Errorf("committing positions: %w", err)

@@ -49,7 +49,7 @@ func TestFormatsAreDetected(t *testing.T) {
 func TestJSONRecords(t *testing.T) {
 	message := strings.TrimSuffix(string(AppendNumbered(nil, "a/w1", 1, 0)), "\n")
 	for record, ok := range map[string]bool{
-		`{"source":"a","message":"M"}`:                                                 true,
+		`{"source":"a","message":"M"}`: true,
 		`{"source":"a","message":"M","labels":{"env":"x \"y\""},"fields":{"n":[1,2]}}`: true,
 		`{ "source" : "a", "message" : "M" }`:                                          true,
 		`{"source":"\u0061","message":"M"}`:                                            true,
