@@ -207,6 +207,9 @@ func (o *file) append(t *target, b *record.Batch, run []byte) error {
 	return err
 }
 
+// Syncs reports whether Flush waits for the disk.
+func (o *file) Syncs() bool { return o.sync }
+
 // Flush notes what batches taken whole have left in each file.
 func (o *file) Flush(context.Context) ([]byte, error) {
 	if o.lost != nil {

@@ -46,6 +46,10 @@ type PumpConfig struct {
 	RetryMax     time.Duration // pauses double up to this; 0: 30 s
 }
 
+// A syncer is an output whose Flush may wait for the disk. It is flushed less often
+// while batches keep coming; where a flush costs nothing, a crash repeats less.
+type syncer interface{ Syncs() bool }
+
 // A Pump drives one output: it takes batches from many followers, writes them in
 // the order of Put, flushes by time, and only then commits their positions.
 //
@@ -57,6 +61,7 @@ type Pump struct {
 	queue chan *record.Batch
 
 	idle, busy time.Duration // between commits
+	syncs      bool          // a flush waits for the disk, and so would a backlog with each
 
 	put sync.Mutex // Take and enqueue are one step: the ledger's order is the queue's
 
@@ -75,8 +80,10 @@ func NewPump(cfg PumpConfig) *Pump {
 	if cfg.RetryMax <= 0 {
 		cfg.RetryMax = 30 * time.Second
 	}
+	s, ok := cfg.Output.(syncer)
 	p := &Pump{
 		cfg:     cfg,
+		syncs:   ok && s.Syncs(),
 		free:    make(chan *record.Batch, batches),
 		idle:    commitIdle,
 		busy:    commitBusy,
@@ -165,7 +172,7 @@ func (p *Pump) deliver(ctx, drain context.Context) error {
 // meanwhile wait for it, and that shall not happen to more than one in a hundred.
 func (p *Pump) due() time.Time {
 	every := min(max(p.idle, 100*p.cost), p.busy)
-	if len(p.queue) > 0 {
+	if len(p.queue) > 0 && p.syncs {
 		every = p.busy
 	}
 	return p.committed.Add(every)

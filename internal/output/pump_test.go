@@ -50,16 +50,19 @@ func TestPumpGroupsCommits(t *testing.T) {
 		name        string
 		every, busy time.Duration // a batch comes; the write takes
 		cost        time.Duration // the flush takes
+		syncs       bool          // and is one that may wait for the disk
 		min, max    time.Duration // between commits
 	}{
-		{"a line now and then", 300 * time.Millisecond, 0, 0, 300 * time.Millisecond, 300 * time.Millisecond},
-		{"a trickle", 10 * time.Millisecond, 0, 0, 100 * time.Millisecond, 110 * time.Millisecond},
-		{"a flood", 0, 7 * time.Millisecond, 0, time.Second, 1007 * time.Millisecond},
-		{"a trickle, slow disk", 10 * time.Millisecond, 0, 5 * time.Millisecond, 500 * time.Millisecond, 520 * time.Millisecond},
+		{"a line now and then", 300 * time.Millisecond, 0, 0, true, 300 * time.Millisecond, 300 * time.Millisecond},
+		{"a trickle", 10 * time.Millisecond, 0, 0, true, 100 * time.Millisecond, 110 * time.Millisecond},
+		{"a flood", 0, 7 * time.Millisecond, 0, true, time.Second, 1007 * time.Millisecond},
+		{"a flood, nothing to sync", 0, 7 * time.Millisecond, 0, false, 100 * time.Millisecond, 107 * time.Millisecond},
+		{"a trickle, slow disk", 10 * time.Millisecond, 0, 5 * time.Millisecond, true, 500 * time.Millisecond, 520 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
+				r.syncs = c.syncs
 				r.out.onWrite = func(context.Context, *record.Batch) error { time.Sleep(c.busy); return nil }
 				r.out.onFlush = func() error { time.Sleep(c.cost); return nil }
 				r.run()

@@ -20,6 +20,7 @@ type scripted struct {
 	writes  []time.Time
 	onWrite func(ctx context.Context, b *record.Batch) error
 	onFlush func() error
+	syncs   bool
 }
 
 func (s *scripted) Write(ctx context.Context, b *record.Batch) error {
@@ -49,6 +50,8 @@ func (s *scripted) Flush(context.Context) ([]byte, error) {
 	}
 	return []byte(s.written.String()), nil
 }
+
+func (s *scripted) Syncs() bool { return s.syncs }
 
 func (s *scripted) Close() error { s.events.WriteByte('c'); return nil }
 
