@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/daemon"
@@ -56,6 +59,65 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout *os.File, s
 	return exitFailed
 }
 
+// A usageError is one that the caller made.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func rootCommand(stdout *os.File) *cobra.Command {
+	var file string
+	follows := func(use, short string) *cobra.Command {
+		var once bool
+		cmd := command(use, short, func(cmd *cobra.Command) error {
+			return withFile(file, func(found string) error {
+				return follow(cmd.Context(), found, once, stdout, cmd.ErrOrStderr())
+			})
+		})
+		cmd.Flags().BoolVar(&once, "once", false, "read all there is, deliver it, and exit with a summary")
+		return cmd
+	}
+	root := follows("logcatchsys", "Follow log files and deliver each of their lines, once and in order")
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.PersistentFlags().StringVarP(&file, "config", "c", "",
+		"configuration `file` (default ./config.yaml, then /etc/logcatchsys/config.yaml)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	check := command("check", "Say what is wrong with the configuration, or what would be followed", func(cmd *cobra.Command) error {
+		return withFile(file, func(found string) error {
+			config, err := logconfig.Load(found)
+			if err != nil {
+				return err
+			}
+			return daemon.Check(cmd.OutOrStdout(), config)
+		})
+	})
+	version := command("version", "Say which version this is", func(cmd *cobra.Command) error {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "logcatchsys", daemon.Version())
+		return err
+	})
+	root.AddCommand(follows("run", "Follow what the configuration names (the default)"), check, version)
+	return root
+}
+
+// command is one without arguments.
+func command(use, short string, do func(*cobra.Command) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error { return do(cmd) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}}
+}
+
+// withFile finds the configuration file for a command.
+func withFile(file string, do func(found string) error) error {
+	found, err := logconfig.Find(file)
+	if err != nil {
+		return usageError{err}
+	}
+	return do(found)
+}
+
 type key = status.Key
 
 // A tail is one tail goroutine: a source that is followed for an output.
@@ -71,31 +133,26 @@ type tail struct {
 
 // A collector is what the main goroutine works with; nobody else touches it.
 type collector struct {
-	file     string
-	state    string
-	once     bool
-	log      *slog.Logger
-	settings *daemon.LogSettings
-	metrics  *status.Metrics
-	http     *daemon.HTTP
-	hub      *logtailf.Hub
-	handles  *logtailf.Handles
-	env      daemon.LaneEnv
+	file, state, host string
+	once              bool
+	log               *slog.Logger
+	settings          *daemon.LogSettings
+	store             *checkpoint.Store
+	metrics           *status.Metrics
+	http              *daemon.HTTP
+	hub               *logtailf.Hub
+	handles           *logtailf.Handles
 
-	config *logconfig.Config
-	plan   daemon.Plan             // what shall run
-	tails  map[key]*tail           // what runs, each with its cancel function
-	lanes  map[string]*daemon.Lane // the outputs, those that are ending among them
+	plan  daemon.Plan   // what shall run
+	tails map[key]*tail // what runs, each with its cancel function
+	lanes *daemon.Lanes // the outputs
 
-	before     map[key]*logtailf.Follower // ended ones that hold files for their successors
-	tailPauses daemon.Pauses[key]
-	lanePauses daemon.Pauses[string]
-	finished   map[key]bool // with --once
-	summary    *daemon.Summary
-
-	wake     chan struct{}   // something has ended, or a pause is over
-	timeout  atomic.Int64    // shutdown_timeout
-	deadline context.Context // ends shutdown_timeout after the stop was asked for
+	before   map[key]*logtailf.Follower // ended ones that hold files for their successors
+	pauses   daemon.Pauses[key]
+	finished map[key]bool // with --once
+	summary  *daemon.Summary
+	wake     chan struct{}    // something has ended, or a pause is over
+	deadline *daemon.Deadline // shutdown_timeout after the stop was asked for
 	aside    sync.WaitGroup
 }
 
@@ -124,15 +181,15 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	if err != nil {
 		return err
 	}
-	c := newCollector(ctx, file, once, log)
-	c.settings, c.state, c.env.Store, c.env.Stdout = settings, config.State, store, stdout
+	c := newCollector(ctx, file, once, store, stdout, log)
+	c.settings, c.state = settings, config.State
 	aside, end := context.WithCancel(ctx)
 	c.aside.Go(func() {
 		daemon.Expire(aside, store, func() bool { return len(c.metrics.NotReady()) == 0 }, log)
 	})
 	if err = c.take(config); err == nil {
 		c.metrics.Loaded()
-		log.Info("started", "version", version(), "config", config.File, "sources", len(config.Sources),
+		log.Info("started", "version", daemon.Version(), "config", config.File, "sources", len(config.Sources),
 			"state", config.State, "http", c.http.Addr())
 		err = c.loop(ctx, changed, hangup)
 	}
@@ -181,24 +238,16 @@ func handleSignals(stop func(), once bool, log *slog.Logger, stderr io.Writer) (
 	}
 }
 
-func newCollector(ctx context.Context, file string, once bool, log *slog.Logger) *collector {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-		log.Warn("the machine's name is unknown", "using", host, "error", err)
-	}
-	deadline, expire := context.WithCancel(context.Background())
+func newCollector(ctx context.Context, file string, once bool, store *checkpoint.Store, stdout *os.File, log *slog.Logger) *collector {
 	c := &collector{
-		file: file, once: once, log: log, metrics: status.New(),
+		file: file, once: once, log: log, host: daemon.Hostname(log), store: store, metrics: status.New(),
 		hub: logtailf.NewHub(log), handles: logtailf.NewHandles(0),
-		env:   daemon.LaneEnv{Host: host, Log: log},
-		tails: map[key]*tail{}, lanes: map[string]*daemon.Lane{}, before: map[key]*logtailf.Follower{},
-		tailPauses: daemon.Pauses[key]{}, lanePauses: daemon.Pauses[string]{},
+		tails: map[key]*tail{}, before: map[key]*logtailf.Follower{}, pauses: daemon.Pauses[key]{},
 		finished: map[key]bool{}, summary: daemon.NewSummary(),
-		wake: make(chan struct{}, 1), deadline: deadline,
+		wake: make(chan struct{}, 1), deadline: daemon.NewDeadline(ctx),
 	}
 	c.http = daemon.NewHTTP(c.metrics, log)
-	context.AfterFunc(ctx, func() { time.AfterFunc(time.Duration(c.timeout.Load()), expire) })
+	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: stdout, Log: log}, c.metrics, c.deadline, c.poke)
 	return c
 }
 
@@ -239,17 +288,21 @@ func (c *collector) poke() {
 // shall. What is as it shall be is not touched. The error ends the daemon.
 func (c *collector) reconcile() error {
 	c.reapTails()
-	if err := c.reapLanes(); err != nil {
+	failed, err := c.lanes.Reap(c.plan)
+	if err != nil {
 		return err
 	}
 	c.stopTails(func(k key, t *tail) bool {
 		want, ok := c.plan.Tails[k]
-		return ok && daemon.SameTail(want, t.config) && t.lane == c.laneFor(k.Output)
+		return ok && daemon.SameTail(want, t.config) && t.lane == c.lanes.At(c.plan, k.Output)
 	})
-	c.stopLanes()
-	c.startLanes()
+	c.lanes.Stop(c.plan)
+	failed = append(failed, c.lanes.Start(c.plan)...)
+	maps.DeleteFunc(c.finished, func(k key, _ bool) bool { // what failed is read again from its last commit
+		return slices.Contains(failed, k.Output)
+	})
 	for k, config := range c.plan.Tails {
-		if c.tails[k] == nil && !c.finished[k] && c.tailPauses.Over(k) {
+		if c.tails[k] == nil && !c.finished[k] && c.pauses.Over(k) {
 			c.startTail(k, config)
 		}
 	}
@@ -258,7 +311,7 @@ func (c *collector) reconcile() error {
 
 // startTail writes the `go` of one source for one output, once the output is there.
 func (c *collector) startTail(k key, config logtailf.Config) {
-	lane := c.laneFor(k.Output)
+	lane := c.lanes.At(c.plan, k.Output)
 	figures := c.metrics.Tail(k)
 	if lane == nil {
 		figures.Stopped("its output is not open")
@@ -298,7 +351,7 @@ func (c *collector) stopTails(keep func(key, *tail) bool) {
 		}
 	}
 	for k, t := range going {
-		if !c.await(t.done) {
+		if !c.deadline.Await(t.done) {
 			continue // on a file system that does not answer; the process ends without it
 		}
 		delete(c.tails, k)
@@ -332,28 +385,96 @@ func (c *collector) reapTails() {
 		delete(c.tails, k)
 		if c.once {
 			c.finished[k] = true
-			if t.err != nil {
-				c.summary.Fail(k.Source, t.err)
-			} else {
-				c.summary.Add(k.Source, t.follower.Unread())
-			}
-			c.leave(k, t.follower)
-			continue
+			c.summary.Ended(k.Source, t.err, t.follower)
 		}
 		c.leave(k, t.follower)
-		c.tailFailed(k, t)
+		if !c.once {
+			c.tailFailed(k, t)
+		}
 	}
 }
 
 func (c *collector) tailFailed(k key, t *tail) {
-	figures := c.metrics.Tail(k)
-	figures.Restarted()
-	pause := c.tailPauses.Failed(k, time.Since(t.started))
-	figures.Stopped(fmt.Sprintf("failed and waits for its next start: %v", t.err))
+	pause := c.pauses.Failed(k, time.Since(t.started))
 	time.AfterFunc(pause, c.poke)
-	c.log.Error("a tail goroutine failed; it starts again from its position",
-		"source", k.Source, "output", k.Output, "error", t.err, "pause", pause)
-	if p := (*daemon.PanicError)(nil); errors.As(t.err, &p) {
-		c.log.Debug("where it panicked", "source", k.Source, "output", k.Output, "stack", p.Stack)
+	daemon.TailFailed(c.log, c.metrics, k, t.err, pause)
+}
+
+// reload loads the configuration again. One that is wrong, or cannot be had as a
+// whole, leaves everything as it is.
+func (c *collector) reload() {
+	next, err := logconfig.Load(c.file)
+	if err == nil {
+		err = c.take(next)
 	}
+	c.metrics.Reloaded(err == nil)
+	if err != nil {
+		daemon.LogLines(c.log, err)
+		c.log.Error("the configuration was not taken; what runs runs on")
+	}
+}
+
+// take makes next the configuration, after it has opened all of the new that can be
+// opened beside the old. reconcile does the rest.
+func (c *collector) take(next *logconfig.Config) error {
+	if next.State != c.state {
+		return fmt.Errorf("%s: state cannot be changed while running: restart for that", c.file)
+	}
+	plan := daemon.NewPlan(next, c.host, c.once)
+	address := c.http.Addr()
+	opened, err := c.lanes.OpenNew(plan)
+	if err == nil {
+		if err = c.http.Move(next.HTTP, next.HTTPSet); err != nil {
+			err = errors.Join(err, c.lanes.Discard(opened))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.file, err)
+	}
+	c.lanes.Take(plan, opened)
+	for _, w := range next.Warnings {
+		c.log.Warn(w)
+	}
+	c.plan.HandOver(plan, c.metrics)
+	for k, f := range c.before {
+		if _, ok := plan.Tails[k]; !ok {
+			f.Close()
+			delete(c.before, k)
+		}
+	}
+	if c.plan.Tails != nil {
+		attrs := c.plan.Changes(plan)
+		if now := c.http.Addr(); now != address {
+			attrs = append(attrs, "http", now)
+		}
+		c.log.Info("the configuration was taken", attrs...)
+	}
+	c.settings.Set(next.Log)
+	c.deadline.Set(next.ShutdownTimeout)
+	clear(c.pauses) // an edit may have mended what failed
+	c.plan = plan
+	return nil
+}
+
+// shutdown ends everything in order: tails, outputs, the checkpoint, and HTTP last. It
+// reports whether something that was read stays undelivered.
+func (c *collector) shutdown() (undelivered bool) {
+	c.stopTails(func(key, *tail) bool { return false })
+	for _, f := range c.before {
+		f.Close()
+	}
+	undelivered = c.lanes.Shutdown()
+	daemon.SayUndelivered(c.log, c.plan, c.metrics)
+	// A checkpoint on a disk that does not answer must not keep the process.
+	if !c.deadline.Do(func() {
+		c.aside.Wait()
+		if err := errors.Join(c.hub.Close(), c.store.Close()); err != nil {
+			c.log.Warn("closing", "error", err)
+		}
+	}) {
+		c.log.Warn("the checkpoint cannot be closed; the process ends without that", "state", c.state)
+	}
+	c.http.Close()
+	c.log.Info("stopped")
+	return undelivered
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -9,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
 	"github.com/logcatchsys/logcatchsys/internal/traffic"
-	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
 func TestShippedConfiguration(t *testing.T) {
@@ -18,38 +20,38 @@ func TestShippedConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := newYard(t, "")
-	y.write("config.yaml", strings.Replace(string(shipped), "#~http: 127.0.0.1:9477", "http: 127.0.0.1:0", 1))
+	y := e2e.NewYard(t, "")
+	y.Write("config.yaml", strings.Replace(string(shipped), "#~http: 127.0.0.1:9477", "http: 127.0.0.1:0", 1))
 	for _, name := range []string{"logdir1", "logdir2", "logdir3"} {
-		y.write(name+"/.gitkeep", "")
+		y.Write(name+"/.gitkeep", "")
 	}
-	p := outside(t, y.dir, nil)
-	addr := p.ready()
+	p := y.Start()
+	addr := p.Ready()
 	for _, name := range []string{"logdir1", "logdir2", "logdir3"} {
-		y.write(name+"/log.txt", "Hello current time is 2026-11-22 10:11:12\n")
-		p.out.waitFor(t, name+": Hello current time is 2026-11-22 10:11:12\n")
+		y.Write(name+"/log.txt", "Hello current time is 2026-11-22 10:11:12\n")
+		p.Out.WaitFor(t, name+": Hello current time is 2026-11-22 10:11:12\n")
 	}
-	if code, body := fetch(addr, "/healthz"); code != 200 || body != "ok\n" {
+	if code, body := e2e.Fetch(addr, "/healthz"); code != 200 || body != "ok\n" {
 		t.Errorf("healthz: %d %q", code, body)
 	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitStopped {
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != exitStopped {
 		t.Errorf("exit code %d", code)
 	}
-	if n := strings.Count(p.out.String(), "\n"); n != 3 {
-		t.Errorf("%d lines:\n%s", n, p.out.String())
+	if n := strings.Count(p.Out.String(), "\n"); n != 3 {
+		t.Errorf("%d lines:\n%s", n, p.Out.String())
 	}
 }
 
 func TestExitCodes(t *testing.T) {
-	good := newYard(t, "configpath: {a: ./a.log}")
-	bad := newYard(t, "configpath: {a: ./a.log}\npoll: never")
-	noState := newYard(t, "configpath: {a: ./a.log}\nstate: ./file")
-	noState.write("file", "")
-	busy := outside(t, good.dir, nil)
-	addr := busy.ready()
-	taken := newYard(t, "")
-	taken.write("config.yaml", "configpath: {a: ./a.log}\nhttp: "+addr)
+	good := e2e.NewYard(t, "configpath: {a: ./a.log}")
+	bad := e2e.NewYard(t, "configpath: {a: ./a.log}\npoll: never")
+	noState := e2e.NewYard(t, "configpath: {a: ./a.log}\nstate: ./file")
+	noState.Write("file", "")
+	busy := e2e.Start(t, good.Dir, nil)
+	addr := busy.Ready()
+	taken := e2e.NewYard(t, "")
+	taken.Write("config.yaml", "configpath: {a: ./a.log}\nhttp: "+addr)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -58,24 +60,24 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version"}, 0, "logcatchsys "},
 		{[]string{"--help"}, 0, "Usage:"},
 		{[]string{"completion", "bash"}, 0, "complete"},
-		{[]string{"check", "-c", good.config}, 0, "a -> stdout"},
-		{[]string{"check", "-c", bad.config}, 2, "config.yaml:2: poll: "},
-		{[]string{"-c", bad.config}, 2, "config.yaml:2: poll: "},
-		{[]string{"run", "-c", good.path("none.yaml")}, 2, "none.yaml"},
+		{[]string{"check", "-c", good.Config}, 0, "a -> stdout"},
+		{[]string{"check", "-c", bad.Config}, 2, "config.yaml:2: poll: "},
+		{[]string{"-c", bad.Config}, 2, "config.yaml:2: poll: "},
+		{[]string{"run", "-c", good.Path("none.yaml")}, 2, "none.yaml"},
 		{[]string{"--nonsense"}, 2, "unknown flag"},
 		{[]string{"nonsense"}, 2, "unknown command"},
 		{[]string{"run", "nonsense"}, 2, "unknown command"},
-		{[]string{"run", "-c", noState.config}, 1, "state folder"},
-		{[]string{"run", "-c", good.config}, 1, "held by another process"},
-		{[]string{"run", "-c", taken.config}, 1, "address already in use"},
+		{[]string{"run", "-c", noState.Config}, 1, "state folder"},
+		{[]string{"run", "-c", good.Config}, 1, "held by another process"},
+		{[]string{"run", "-c", taken.Config}, 1, "address already in use"},
 	} {
 		p := inside(t, c.args...)
-		if code := p.wait(); code != c.code {
+		if code := p.Wait(); code != c.code {
 			t.Errorf("%v: exit code %d, want %d", c.args, code, c.code)
 		}
-		text := p.err.String()
+		text := p.Err.String()
 		if c.code == 0 {
-			text = p.out.String()
+			text = p.Out.String()
 		}
 		if !strings.Contains(text, c.says) {
 			t.Errorf("%v says %q, want %q", c.args, text, c.says)
@@ -84,94 +86,66 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestCheckListsWhatWouldBeFollowed(t *testing.T) {
-	y := newYard(t, "configpath:\n  all: ./logs/*.log\n  one: ./logs/b.log\n  none: ./logs/none.log\n  odd: './logs/\\[x].log'")
-	y.write("logs/a.log", "12345\n")
-	y.write("logs/b.log", "")
-	y.write("logs/[x].log", "123\n")
-	p := inside(t, "check", "-c", y.config)
-	if code := p.wait(); code != 0 {
-		t.Fatalf("exit code %d: %s", code, p.err.String())
+	y := e2e.NewYard(t, "configpath:\n  all: ./logs/*.log\n  one: ./logs/b.log\n  none: ./logs/none.log\n  odd: './logs/\\[x].log'")
+	y.Write("logs/a.log", "12345\n")
+	y.Write("logs/b.log", "")
+	y.Write("logs/[x].log", "123\n")
+	p := inside(t, "check", "-c", y.Config)
+	if code := p.Wait(); code != 0 {
+		t.Fatalf("exit code %d: %s", code, p.Err.String())
 	}
 	for _, want := range []string{
 		"/logs/a.log  6 bytes\n",
 		"/logs/b.log  0 bytes; remark: followed by one too",
 		"/logs/none.log  nothing there yet",
-		"odd -> stdout\n  " + y.path("logs/[x].log") + "  4 bytes; remark: followed by all too",
+		"odd -> stdout\n  " + y.Path("logs/[x].log") + "  4 bytes; remark: followed by all too",
 	} {
-		if !strings.Contains(p.out.String(), want) {
-			t.Errorf("lacks %q:\n%s", want, p.out.String())
+		if !strings.Contains(p.Out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, p.Out.String())
 		}
 	}
 }
 
 func TestPanicIsRestartedFromItsPosition(t *testing.T) {
-	y := newYard(t, "configpath: {bad: ./bad.log, good: ./good.log}\nlog: {level: debug}")
+	y := e2e.NewYard(t, "configpath: {bad: ./bad.log, good: ./good.log}\nlog: {level: debug}")
 	var broken atomic.Int64
 	starts := hook(t, func(k key) {
 		if k.Source == "bad" && broken.Add(1) == 2 {
 			panic("a test")
 		}
 	})
-	p := inside(t, "-c", y.config)
-	addr := p.ready()
-	y.append("bad.log", "one\n")
-	p.out.waitFor(t, "bad: one\n")
-	y.append("bad.log", "two\n")
-	p.err.waitFor(t, `error="panic in `)
-	y.append("bad.log", "three\n")
-	y.append("good.log", "alive\n")
-	p.out.waitFor(t, "bad: three\n")
-	p.out.waitFor(t, "good: alive\n")
-	if got := p.out.String(); strings.Count(got, "bad: ") != 3 || !strings.Contains(got, "bad: two\n") {
+	p := inside(t, "-c", y.Config)
+	addr := p.Ready()
+	y.Append("bad.log", "one\n")
+	p.Out.WaitFor(t, "bad: one\n")
+	y.Append("bad.log", "two\n")
+	p.Err.WaitFor(t, `error="panic in `)
+	y.Append("bad.log", "three\n")
+	y.Append("good.log", "alive\n")
+	p.Out.WaitFor(t, "bad: three\n")
+	p.Out.WaitFor(t, "good: alive\n")
+	if got := p.Out.String(); strings.Count(got, "bad: ") != 3 || !strings.Contains(got, "bad: two\n") {
 		t.Errorf("delivered:\n%s", got)
 	}
-	if n := metric(addr, `logcatchsys_tailer_restarts_total{output="stdout",source="bad"}`); n != "1" {
+	if n := e2e.Metric(addr, `logcatchsys_tailer_restarts_total{output="stdout",source="bad"}`); n != "1" {
 		t.Errorf("%q restarts counted", n)
 	}
 	if starts("good") != 1 || starts("bad") != 2 {
 		t.Errorf("%d and %d starts", starts("good"), starts("bad"))
 	}
 	for _, part := range []string{"main_test.go:", "msg=\"where it panicked\"", "goroutine "} {
-		p.err.waitFor(t, part)
+		p.Err.WaitFor(t, part)
 	}
-	if code := p.end(); code != 0 {
+	if code := p.End(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
 
-// hook has do called with every batch that is read, and counts the followers made.
-func hook(t *testing.T, do func(key)) (starts func(source string) int64) {
-	t.Helper()
-	counts := map[string]*atomic.Int64{}
-	for _, name := range []string{"a", "b", "c", "bad", "good"} {
-		counts[name] = &atomic.Int64{}
-	}
-	before := wrapMetrics
-	t.Cleanup(func() { wrapMetrics = before })
-	wrapMetrics = func(k key, m logtailf.Metrics) logtailf.Metrics {
-		if n := counts[k.Source]; n != nil {
-			n.Add(1)
-		}
-		return hooked{m, func() { do(k) }}
-	}
-	return func(source string) int64 { return counts[source].Load() }
-}
-
-type hooked struct {
-	logtailf.Metrics
-	do func()
-}
-
-func (h hooked) Read(bytes, records int) {
-	h.do()
-	h.Metrics.Read(bytes, records)
-}
-
 func TestStopWithBlockedStdout(t *testing.T) {
-	y := newYard(t, "configpath: {a: {path: ./a.log, start: beginning}}\nshutdown_timeout: 300ms")
+	y := e2e.NewYard(t, "configpath: {a: {path: ./a.log, start: beginning}}\nshutdown_timeout: 300ms")
 	o := traffic.Default()
 	o.Lines, o.Rate, o.Numbered, o.Rotate, o.Batch = 60000, 0, true, traffic.None, 1000
-	stats, err := traffic.Writer{Source: traffic.Source{Name: "a", Path: y.path("a.log")}, Options: o}.Run(t.Context())
+	stats, err := traffic.Writer{Source: traffic.Source{Name: "a", Path: y.Path("a.log")}, Options: o}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,158 +153,154 @@ func TestStopWithBlockedStdout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := outside(t, y.dir, w)
+	p := e2e.Start(t, y.Dir, w)
 	w.Close()
-	addr := p.ready()
-	eventually(t, "reading", func() bool {
-		n := metric(addr, `logcatchsys_read_records_total{output="stdout",source="a"}`)
+	addr := p.Ready()
+	e2e.Eventually(t, "reading", func() bool {
+		n := e2e.Metric(addr, `logcatchsys_read_records_total{output="stdout",source="a"}`)
 		return n != "" && n != "0"
 	})
 	began := time.Now()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitStopped || time.Since(began) > 3*time.Second {
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != exitStopped || time.Since(began) > 3*time.Second {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
-	p.err.waitFor(t, "comes at the next start")
-	p.err.waitFor(t, "did not deliver everything in time")
-	all := newScreen()
-	if _, err := (readAll{r}).WriteTo(all); err != nil {
+	p.Err.WaitFor(t, "comes at the next start")
+	p.Err.WaitFor(t, "did not deliver everything in time")
+	all := e2e.NewScreen()
+	if _, err := io.Copy(all, r); err != nil {
 		t.Fatal(err)
 	}
 
 	// What came out before may end within a line; the next start repeats that line.
-	text := all.String()
-	all.text = []byte(text[:strings.LastIndexByte(text, '\n')+1])
-	q := outside(t, y.dir, nil, "--once")
-	if code := q.wait(); code != 0 {
-		t.Errorf("exit code %d: %s", code, q.err.String())
+	all.CutToLine()
+	q := e2e.Start(t, y.Dir, nil, "--once")
+	if code := q.Wait(); code != 0 {
+		t.Errorf("exit code %d: %s", code, q.Err.String())
 	}
-	all.Write([]byte(q.out.String()))
-	(&stream{stats: stats}).check(t, strings.NewReader(all.String()), traffic.Repeated, traffic.OutOfOrder)
+	all.Write([]byte(q.Out.String()))
+	(&e2e.Stream{Stats: stats}).Check(t, strings.NewReader(all.String()), traffic.Repeated, traffic.OutOfOrder)
 }
 
-// readAll reads a pipe to its end.
-type readAll struct{ f *os.File }
-
-func (r readAll) WriteTo(s *screen) (int64, error) { return r.f.WriteTo(s) }
-
 func TestReaderOfStdoutGone(t *testing.T) {
-	y := newYard(t, "configpath: {a: ./a.log}")
+	y := e2e.NewYard(t, "configpath: {a: ./a.log}")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := outside(t, y.dir, w)
+	p := e2e.Start(t, y.Dir, w)
 	w.Close()
-	p.ready()
+	p.Ready()
 	r.Close()
-	y.append("a.log", "nobody reads this\n")
-	if code := p.wait(); code != exitFailed {
+	y.Append("a.log", "nobody reads this\n")
+	if code := p.Wait(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	p.err.waitFor(t, "logcatchsys: the reader of stdout has gone")
-	q := outside(t, y.dir, nil)
-	q.out.waitFor(t, "a: nobody reads this\n")
+	p.Err.WaitFor(t, "logcatchsys: the reader of stdout has gone")
+	q := y.Start()
+	q.Out.WaitFor(t, "a: nobody reads this\n")
 }
 
 // Its own log is worth less than the lines: without a reader of it, it goes on.
 func TestReaderOfStderrGone(t *testing.T) {
-	y := newYard(t, "configpath: {a: {path: ./a.log, start: beginning}}")
+	y := e2e.NewYard(t, "configpath: {a: {path: ./a.log, start: beginning}}")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Close()
-	p := outsideWith(t, y.dir, nil, w)
+	cmd := exec.Command(e2e.Binary, "-c", y.Config)
+	cmd.Stderr = w
+	p := e2e.StartCommand(t, cmd)
 	w.Close()
-	y.append("a.log", "still delivered\n")
-	p.out.waitFor(t, "a: still delivered\n")
-	if code := p.end(); code != exitStopped {
+	y.Append("a.log", "still delivered\n")
+	p.Out.WaitFor(t, "a: still delivered\n")
+	if code := p.End(); code != exitStopped {
 		t.Errorf("exit code %d", code)
 	}
 }
 
 func TestSecondSignalExitsAtOnce(t *testing.T) {
-	y := newYard(t, "configpath: {a: {path: ./a.log, start: beginning}}\nshutdown_timeout: 1h")
-	y.write("a.log", strings.Repeat(strings.Repeat("x", 1023)+"\n", 2048))
+	y := e2e.NewYard(t, "configpath: {a: {path: ./a.log, start: beginning}}\nshutdown_timeout: 1h")
+	y.Write("a.log", strings.Repeat(strings.Repeat("x", 1023)+"\n", 2048))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p := outside(t, y.dir, w)
+	p := e2e.Start(t, y.Dir, w)
 	w.Close()
-	p.ready()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.err.waitFor(t, "stopping")
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitFailed {
+	p.Ready()
+	p.Signal(syscall.SIGTERM)
+	p.Err.WaitFor(t, "stopping")
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	p.err.waitFor(t, "exiting at once")
+	p.Err.WaitFor(t, "exiting at once")
 }
 
 func TestOnce(t *testing.T) {
-	y := newYard(t, "configpath: {a: ./a.log, b: ./b/*.log}\noutputs:\n  o: {type: file, path: ./out.jsonl}\n  s: {type: stdout}")
-	y.write("a.log", "one\ntwo\nthree")
-	y.write("b/b.log", "four\n")
-	p := inside(t, "--once", "-c", y.config)
-	if code := p.wait(); code != 0 {
-		t.Fatalf("exit code %d: %s", code, p.err.String())
+	y := e2e.NewYard(t, "configpath: {a: ./a.log, b: ./b/*.log}\noutputs:\n  o: {type: file, path: ./out.jsonl}\n  s: {type: stdout}")
+	y.Write("a.log", "one\ntwo\nthree")
+	y.Write("b/b.log", "four\n")
+	p := inside(t, "--once", "-c", y.Config)
+	if code := p.Wait(); code != 0 {
+		t.Fatalf("exit code %d: %s", code, p.Err.String())
 	}
 	for _, want := range []string{"a/o: 3 records, 13 bytes\n", "a/s: 3 records", "b/s: 1 records, 5 bytes\n", "delivered 8 records, 36 bytes in "} {
-		if !strings.Contains(p.err.String(), want) {
-			t.Errorf("lacks %q:\n%s", want, p.err.String())
+		if !strings.Contains(p.Err.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, p.Err.String())
 		}
 	}
-	if out, err := os.ReadFile(y.path("out.jsonl")); err != nil || strings.Count(string(out), "\n") != 4 {
+	if out, err := os.ReadFile(y.Path("out.jsonl")); err != nil || strings.Count(string(out), "\n") != 4 {
 		t.Errorf("%v, %q", err, out)
 	}
-	if out := p.out.String(); strings.Count(out, "\n") != 4 || !strings.Contains(out, "a: three\n") {
+	if out := p.Out.String(); strings.Count(out, "\n") != 4 || !strings.Contains(out, "a: three\n") {
 		t.Errorf("stdout: %q", out)
 	}
 
-	p = inside(t, "run", "--once", "-c", y.config)
-	if code := p.wait(); code != 0 || p.out.String() != "" {
-		t.Errorf("the second time: exit code %d, %q", code, p.out.String())
+	p = inside(t, "run", "--once", "-c", y.Config)
+	if code := p.Wait(); code != 0 || p.Out.String() != "" {
+		t.Errorf("the second time: exit code %d, %q", code, p.Out.String())
 	}
 }
 
 func TestOnceSaysWhatCouldNotBeRead(t *testing.T) {
-	y := newYard(t, "configpath: {a: ./a.log, b: ./b.log}")
-	if code := inside(t, "--once", "-c", y.config).wait(); code != 0 {
+	y := e2e.NewYard(t, "configpath: {a: ./a.log, b: ./b.log}")
+	if code := inside(t, "--once", "-c", y.Config).Wait(); code != 0 {
 		t.Errorf("exit code %d where nothing is there to read", code)
 	}
-	y.write("a.log", "one\n")
-	if err := os.Mkdir(y.path("b.log"), 0o755); err != nil {
+	y.Write("a.log", "one\n")
+	if err := os.Mkdir(y.Path("b.log"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := inside(t, "--once", "-c", y.config)
-	if code := p.wait(); code != exitFailed {
+	p := inside(t, "--once", "-c", y.Config)
+	if code := p.Wait(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(p.err.String(), "not read: source b: "+filepath.Join(y.dir, "b.log")) {
-		t.Errorf("says:\n%s", p.err.String())
+	if !strings.Contains(p.Err.String(), "not read: source b: "+filepath.Join(y.Dir, "b.log")) {
+		t.Errorf("says:\n%s", p.Err.String())
 	}
-	if p.out.String() != "a: one\n" {
-		t.Errorf("delivered %q", p.out.String())
+	if p.Out.String() != "a: one\n" {
+		t.Errorf("delivered %q", p.Out.String())
 	}
 }
 
 func TestOnceStoppedHalfway(t *testing.T) {
-	y := newYard(t, "configpath: {a: {path: ./a.log}}\nshutdown_timeout: 100ms")
-	y.write("a.log", strings.Repeat(strings.Repeat("x", 1023)+"\n", 8192))
+	y := e2e.NewYard(t, "configpath: {a: {path: ./a.log}}\nshutdown_timeout: 100ms")
+	y.Write("a.log", strings.Repeat(strings.Repeat("x", 1023)+"\n", 8192))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p := outside(t, y.dir, w, "--once")
+	p := e2e.Start(t, y.Dir, w, "--once")
 	w.Close()
-	p.err.waitFor(t, "msg=started")
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitFailed {
+	p.Err.WaitFor(t, "msg=started")
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	p.err.waitFor(t, "logcatchsys: stopped before everything was read")
+	p.Err.WaitFor(t, "logcatchsys: stopped before everything was read")
 }

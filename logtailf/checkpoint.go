@@ -251,12 +251,31 @@ func (f *Follower) newLiving(t *trail, st fileStat) {
 func (f *Follower) newRotated(t *trail, c *candidate) {
 	g := f.newGeneration(t, c.stat, sum{})
 	g.kind, g.rotated, g.head = c.kind, true, headOf(c.first[:c.n])
+	if l := t.living; l != nil && g.kind == "" {
+		l.began = max(l.began, g.began+1) // its inode may be older: it was copied from and truncated
+	}
 	f.own(g, c.path, c.stat)
 	f.enqueue(g)
 	f.hold(g)
 	f.waiting[t] = true
 	f.wake(t)
 	f.log.Debug("a generation was found", "file", t.path, "id", g.id, "inode", c.stat.ino, "at", c.path)
+}
+
+// newCopy makes the generation for a copy of g, which is there itself. Should g turn
+// out to be truncated, the copy is what is left of it: so g's first bytes have to be
+// known, and the checkpoint must not know of the copy without knowing of g.
+func (f *Follower) newCopy(c *candidate, g *generation) {
+	f.newSkipped(c, g.trail)
+	if g.held() {
+		if err := f.readFirst(g); err != nil {
+			f.complain(g, err)
+		}
+		f.rest(g)
+	}
+	if !g.registered {
+		f.fresh = f.fresh[:len(f.fresh)-1]
+	}
 }
 
 // newSkipped makes the generation for a file that is never to be delivered.

@@ -127,6 +127,8 @@ type Follower struct {
 	pipeCtx context.Context
 	heirs   []*generation // open files taken over from the follower before
 
+	calm    bool  // nothing was read or looked at since the stats were made
+	listed  bool  // what is looked at now was found by listing its folder
 	handed  int64 // bytes, in all
 	lag     lagClock
 	statsMu sync.Mutex
@@ -226,10 +228,12 @@ func (f *Follower) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.sub.C():
+			f.calm = false
 			f.look(f.sub.Take())
 		case <-tick.C:
 			f.tick()
 		case b := <-free:
+			f.calm = false
 			f.readOne(b)
 		}
 	}

@@ -147,21 +147,10 @@ func (t *trail) enqueue(g *generation) (sure bool) {
 	return sure
 }
 
-// enqueueBehind puts g, which took old's file over, behind old in the queue.
-func (t *trail) enqueueBehind(g, old *generation) {
-	i := slices.Index(t.queue, old)
-	if i < 0 {
-		t.enqueue(g)
-		return
-	}
-	t.queue = slices.Insert(t.queue, i+1, g)
-	g.queued = true
-}
-
-// named reports whether g's file, if it has a place, is still there.
+// named reports whether g's file is still where it was seen, if it is anywhere.
 func (g *generation) named() bool {
 	if g.place == "" {
-		return true
+		return g.deleted
 	}
 	st, err := statPath(g.place)
 	return err == nil && st.identity == g.ident

@@ -58,16 +58,17 @@ func (f *Follower) look(ev Events) {
 // lookEverywhere looks at every folder and file anew.
 func (f *Follower) lookEverywhere() {
 	f.swept = time.Now()
+	f.calm = false
 	f.enter(f.finder.base)
 	for _, t := range f.trails {
 		if t.followed && f.cfg.Rotated != nil {
 			f.locate(t) // a folder for its generations may have been made
 		}
 		f.lookLiving(t)
-		for _, dir := range t.folder {
-			f.enter(dir)
-			f.listing[dir] = true
-		}
+		f.listLater(t)
+	}
+	for dir := range f.listing {
+		f.watch(dir)
 	}
 	f.list()
 	f.classify()
@@ -84,6 +85,10 @@ func (f *Follower) enter(dir string) {
 		}
 		f.listing[dir] = true
 		return
+	}
+	if dir == f.finder.base { // which may be missing: then it is looked for
+		f.watch(dir)
+		f.listing[dir] = true
 	}
 	f.finder.walk(dir,
 		func(dir string) { f.watch(dir); f.listing[dir] = true },
@@ -111,9 +116,9 @@ func (f *Follower) watch(dir string) {
 	d.watched = true
 }
 
-// remarkDeaf says once that a folder is polled.
+// remarkDeaf says once that a folder is polled. That all are is the hub's to say, once.
 func (f *Follower) remarkDeaf(dir string, err error) {
-	if key := remark + dir; f.said[key] != err.Error() {
+	if key := remark + dir; f.said[key] != err.Error() && !errors.Is(err, ErrDeaf) {
 		f.said[key] = err.Error()
 		f.log.Warn("no notifications of changes: looking for them instead", "folder", dir, "every", f.cfg.Poll, "error", err)
 	}
@@ -142,6 +147,8 @@ func (f *Follower) listFolder(dir string) bool {
 		return false
 	}
 	d.date()
+	f.listed = true
+	defer func() { f.listed = false }()
 	names, err := listNames(dir)
 	if err != nil {
 		if !d.gone && !errors.Is(err, fs.ErrNotExist) {
@@ -248,6 +255,9 @@ func (f *Follower) lookAt(path string) {
 	if !st.kept() || f.isLink(path) || !f.finder.matches(path) && len(f.trailsOf(path)) == 0 {
 		return
 	}
+	if !f.listed {
+		f.listing[filepath.Dir(path)] = true // it may have had predecessors since the last look
+	}
 	f.unknown[path] = st
 }
 
@@ -320,21 +330,36 @@ func (f *Follower) locate(t *trail) {
 	real, err := filepath.EvalSymlinks(t.path)
 	if err == nil && real != t.path {
 		places = append(places, real)
-		if !t.link {
-			t.link = true
-			f.links = append(f.links, t)
-		}
+		f.noteLink(t)
 	}
 	for _, p := range places {
 		for _, rel := range f.habits.globs(filepath.Base(p)) {
 			for _, dir := range foldersOf(filepath.Dir(p), rel) {
 				if !slices.Contains(t.folder, dir) {
 					t.folder = append(t.folder, dir)
+					if f.folders[dir] == nil {
+						f.listing[dir] = true
+					}
 					f.watch(dir)
-					f.listing[dir] = true
 				}
 			}
 		}
+	}
+}
+
+// noteLink has t looked at with every poll if its path is, or goes through, a link,
+// even one that leads nowhere yet.
+func (f *Follower) noteLink(t *trail) {
+	if t.link {
+		return
+	}
+	real, err := filepath.EvalSymlinks(t.path)
+	if t.link = err == nil && real != t.path; !t.link {
+		fi, err := os.Lstat(t.path)
+		t.link = err == nil && fi.Mode()&fs.ModeSymlink != 0
+	}
+	if t.link {
+		f.links = append(f.links, t)
 	}
 }
 
@@ -360,6 +385,7 @@ func (f *Follower) lookLiving(t *trail) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.displace(t)
+		f.noteLink(t)
 		return
 	case err != nil:
 		f.say(t.path, err) // what was followed goes on being followed

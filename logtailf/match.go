@@ -2,6 +2,7 @@ package logtailf
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hpcloud/tail"
+	"github.com/klauspost/compress/zstd"
 )
 
 // classify decides what the files are that no generation is known to own: the new
@@ -36,16 +38,23 @@ func (f *Follower) classify() {
 			}
 			delete(f.unknown, path)
 			f.judge(path, st)
+			if len(f.listing) > 0 {
+				break // something was rotated: first where to
+			}
 		}
 		f.list()
 	}
 }
 
+// rank puts files that were renamed before all others, which may be ordered by them.
 func (f *Follower) rank(path string) int {
-	if f.trails[path] != nil {
+	switch {
+	case f.owner(f.unknown[path]) != nil:
 		return 0
+	case f.trails[path] != nil:
+		return 1
 	}
-	return 1
+	return 2
 }
 
 // judge decides what the unknown file at path is.
@@ -217,6 +226,15 @@ func (f *Follower) changed(g *generation) bool {
 func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 	for _, t := range trails {
 		for _, g := range t.known {
+			if g.queued && g.head.n == 0 && g.tail.n == 0 && g.held() {
+				// Nothing to know it by, as in a file that begins with a hole.
+				if copied, err := f.copiedFrom(c, g); err != nil || copied {
+					if copied {
+						f.newSkipped(c, t)
+					}
+					return copied, err
+				}
+			}
 			if !f.continues(c, g) {
 				continue
 			}
@@ -233,7 +251,7 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 				copied, err = f.copiedFrom(c, g)
 			}
 			if copied {
-				f.newSkipped(c, t)
+				f.newCopy(c, g)
 			}
 			if err != nil || copied {
 				return copied, err
@@ -245,7 +263,7 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 		}
 		if copied, err := f.copiedFrom(c, t.living); err != nil || copied {
 			if copied {
-				f.newSkipped(c, t)
+				f.newCopy(c, t.living)
 			}
 			return copied, err
 		}
@@ -335,7 +353,7 @@ func (c *candidate) inspectStream() (int, error) {
 
 // continues reports whether c holds what was read of g, and so what comes behind it.
 func (f *Follower) continues(c *candidate, g *generation) bool {
-	if !c.headIs(g.head) || f.owner(c.stat) == g {
+	if f.owner(c.stat) == g || g.head.n == 0 && g.tail.n == 0 || g.head.n > 0 && !c.headIs(g.head) {
 		return false
 	}
 	if c.kind == "" {
@@ -343,9 +361,9 @@ func (f *Follower) continues(c *candidate, g *generation) bool {
 			return false
 		}
 		same, err := g.tail.matches(c.file, g.read, f.reader.tail[:])
-		return err == nil && same
+		return err == nil && same && !f.anothers(c, g)
 	}
-	if g.kind != "" {
+	if g.kind != "" || f.anothers(c, g) {
 		return false
 	}
 	if f.compressedFrom(c, g) {
@@ -360,12 +378,34 @@ func (f *Follower) continues(c *candidate, g *generation) bool {
 	return err == nil && same
 }
 
+// anothers reports whether c, which holds what was read of g, holds more of another
+// generation: logs with a constant header all begin alike.
+func (f *Follower) anothers(c *candidate, g *generation) bool {
+	return slices.ContainsFunc(g.trail.known, func(k *generation) bool {
+		return k.read > g.read && c.headIs(k.head) && f.continues(c, k)
+	})
+}
+
 // compressedFrom reports whether c is known to be the compressed form of g without
-// looking through all of it: g was read to its end, and the name or the time of
-// the last write, which compressing keeps, are g's.
+// looking through all of it: g was read to its end, its content begins alike and is
+// as long, and the name or the time of the last write, which compressing keeps, are g's.
 func (f *Follower) compressedFrom(c *candidate, g *generation) bool {
-	return c.kind != "" && g.kind == "" && g.size == g.read &&
+	return c.kind != "" && g.kind == "" && g.size == g.read && c.headIs(g.head) && c.holds(g.size) &&
 		(trimCompression(c.path) == g.last || sameSecond(c.stat.mtime, g.mtime))
+}
+
+// holds reports whether c says of itself that it was made of size bytes: a gzip file
+// in its last four bytes, a zstd file in its header, if at all.
+func (c *candidate) holds(size int64) bool {
+	if c.kind == "gz" {
+		var b [4]byte
+		_, err := c.file.ReadAt(b[:], c.stat.size-4)
+		return err == nil && binary.LittleEndian.Uint32(b[:]) == uint32(size)
+	}
+	var b [zstd.HeaderMaxSize]byte
+	var h zstd.Header
+	n, _ := c.file.ReadAt(b[:], 0)
+	return h.Decode(b[:n]) == nil && h.HasFCS && h.FrameContentSize == uint64(size)
 }
 
 // older reports whether the file of st was there before the one of id, of which it
@@ -462,9 +502,8 @@ func (f *Follower) attach(g *generation, c *candidate) {
 		return
 	}
 	g.done = false
-	if !g.queued { // or else it is where it belongs
-		f.enqueue(g)
-	}
+	g.began = max(g.began, madeBefore(g)) // comes behind the copies that were made before it
+	f.enqueue(g)
 	g.atEnd = false
 	f.waiting[g.trail] = true
 	f.wake(g.trail)
@@ -527,13 +566,25 @@ func (f *Follower) truncated(g *generation) {
 		"inode", st.ino, "offset", g.read)
 	f.waiting[t] = true
 	f.wake(t)
-	t.enqueueBehind(n, g)
-	n.began = g.began + 1
+	t.drop(g)
+	// It may have been copied and truncated more than once: what is in it now began
+	// behind all that, but not later than it was written.
+	n.began = max(g.began+1, st.mtime)
 	if f.findHeir(g) {
-		n.began = max(n.began, g.ident.born+1) // the copy was made before the truncation
+		n.began = max(n.began, madeBefore(g)+1) // the copy was made before the truncation
 	} else {
 		f.abandon(g, "truncated")
 	}
+	f.enqueue(n)
+}
+
+// madeBefore is a time at which g's file, a copy, had been made. A compressed one
+// may have been made long after the copy that it was, but has that one's time.
+func madeBefore(g *generation) int64 {
+	if g.kind != "" {
+		return g.mtime
+	}
+	return g.ident.born
 }
 
 // findHeir looks for the file that continues g, whose own is gone.

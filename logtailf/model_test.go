@@ -49,6 +49,13 @@ type model struct {
 	stamp   bool            // rotated names are dates, not numbers
 	stamps  int
 	history []string
+
+	header string // the first line of every file: longer than a fingerprint
+	holes  bool   // the writer does not append: copytruncate leaves a hole under it
+	at     int64  // where it writes
+
+	second int      // lines in app2.log, a second log in the glob
+	other  []string // what must come of it
 }
 
 func newModel(t *testing.T, seed uint64) *model {
@@ -63,7 +70,12 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.rnd.IntN(3) == 0 {
 		m.handles = NewHandles(2)
 	}
-	m.history = append(m.history, fmt.Sprintf("pattern %s, deaf %v, stamp %v", pattern, m.deaf, m.stamp))
+	if m.rnd.IntN(4) == 0 && m.cfg.MaxLine > 64 {
+		m.header = strings.Repeat("h", 2*headMax)
+	}
+	m.holes = m.rnd.IntN(4) == 0
+	m.history = append(m.history, fmt.Sprintf("pattern %s, deaf %v, stamp %v, header %v, holes %v",
+		pattern, m.deaf, m.stamp, m.header != "", m.holes))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("history: %s", strings.Join(m.history, "\n  "))
@@ -84,6 +96,7 @@ func (m *model) run(steps int) {
 		{10, m.writeLines}, {3, m.writePart}, {6, m.rotate}, {3, m.rotateLate}, {3, m.copytruncate},
 		{1, m.truncateRead}, {1, m.deleteRead}, {2, m.compressOne}, {2, m.sync},
 		{2, m.restart}, {2, m.killed}, {2, m.down}, {2, m.toggle},
+		{2, m.writeSecond}, {1, m.rotateSecond},
 	}
 	var bag []func()
 	for _, op := range ops {
@@ -113,13 +126,53 @@ func (m *model) writeLines() {
 		m.partial = ""
 	}
 	m.note("write %d bytes up to %d", text.Len(), m.n)
-	m.write("app.log", text.String())
+	m.append(text.String())
+}
+
+// append writes to the log as its writer does.
+func (m *model) append(text string) {
+	fi, err := os.Stat(m.path("app.log"))
+	if err != nil {
+		m.at = 0 // a new file
+	}
+	if m.header != "" && (err != nil || fi.Size() == 0) {
+		text = m.header + "\n" + text
+	}
+	if !m.holes {
+		m.write("app.log", text)
+		return
+	}
+	f, err := os.OpenFile(m.path("app.log"), os.O_CREATE|os.O_WRONLY, 0o644)
+	m.must(err)
+	_, err = f.WriteAt([]byte(text), m.at)
+	m.must(err)
+	m.must(f.Close())
+	m.at += int64(len(text))
+}
+
+// writeSecond writes to another log, which only a glob follows.
+func (m *model) writeSecond() {
+	m.second++
+	line := fmt.Sprintf("second %d", m.second)
+	m.note("%s", line)
+	m.write("app2.log", line+"\n")
+	if m.follower.finder.glob {
+		m.other = append(m.other, line)
+	}
+}
+
+func (m *model) rotateSecond() {
+	if _, err := os.Stat(m.path("app2.log")); err == nil {
+		m.note("rename the second")
+		m.rename("app2.log", fmt.Sprintf("app2.log-%d", 20261122000000+m.second))
+		m.writeSecond()
+	}
 }
 
 func (m *model) writePart() {
 	part := m.line() + "~"
 	m.note("write part %q", part)
-	m.write("app.log", part)
+	m.append(part)
 	m.partial += part
 }
 
@@ -269,9 +322,12 @@ func (m *model) sync() {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		m.sink.accept()
 		got, late := m.delivered()
-		if len(got) > len(m.want) || len(late) == len(m.late) && slices.Equal(got, m.want) {
+		if len(got) > len(m.want) || len(late) == len(m.late) && slices.Equal(got, m.want) && len(m.seconds()) >= len(m.other) {
 			break
 		}
+	}
+	if got := m.seconds(); !slices.Equal(got, m.other) {
+		m.t.Fatalf("of the second log: %q, not %q", got, m.other)
 	}
 	got, late := m.delivered()
 	if len(late) < len(m.late) {
@@ -288,10 +344,23 @@ func (m *model) sync() {
 	}
 }
 
+// seconds is what came of the second log.
+func (m *model) seconds() (got []string) {
+	for _, text := range m.records() {
+		if strings.HasPrefix(text, "second") {
+			got = append(got, text)
+		}
+	}
+	return got
+}
+
 // delivered is what came in order, and how often each late line came.
 func (m *model) delivered() (got []string, late map[string]int) {
 	late = map[string]int{}
 	for _, text := range m.records() {
+		if strings.HasPrefix(text, "second") || m.header != "" && text == m.header {
+			continue // the headers are all the same: nobody can tell their order
+		}
 		if m.late[text] {
 			late[text]++
 			continue
@@ -306,11 +375,13 @@ func (m *model) records() []string {
 	m.sink.mu.Lock()
 	defer m.sink.mu.Unlock()
 	var out []string
+	last := map[string]int{} // where the last record of each file is
 	for _, d := range m.sink.accepted {
-		if d.partial != nil && d.partial.Piece > 0 && len(out) > 0 {
-			out[len(out)-1] += d.text
+		if i, ok := last[d.file]; ok && d.partial != nil && d.partial.Piece > 0 {
+			out[i] += d.text
 			continue
 		}
+		last[d.file] = len(out)
 		out = append(out, d.text)
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,10 +30,13 @@ func (f *Follower) tick() {
 	for t := range f.waiting {
 		f.tend(t)
 	}
-	f.boundDeleted()
 	f.list()
 	f.classify()
 	f.rewrite()
+	if f.calm && len(f.waiting) == 0 {
+		return // ten thousand idle files cost nothing
+	}
+	f.boundDeleted()
 	f.publish()
 }
 
@@ -313,7 +317,7 @@ func (f *Follower) ensureRegistered(g *generation) (empty bool, err error) {
 		return false, err
 	}
 	g.see(st, time.Now())
-	if st.size == 0 {
+	if st.size == 0 && g.head.n == 0 { // or else it was truncated
 		return true, nil
 	}
 	if err := f.readFirst(g); err != nil {
@@ -342,10 +346,13 @@ func (f *Follower) orderBefore(g *generation) bool {
 			f.listing[dir] = true
 		}
 	}
-	known := len(g.trail.known)
+	for path := range f.later { // which was empty when it was seen, or not whole
+		f.lookAt(path)
+	}
+	queue := slices.Clone(g.trail.queue)
 	f.list()
 	f.classify()
-	return len(g.trail.known) > known || !g.held() // which also takes it back from rest
+	return !slices.Equal(queue, g.trail.queue) || !g.held() // which also takes it back from rest
 }
 
 // readFirst reads the first bytes of the open file of g, by which its copy is
@@ -353,6 +360,10 @@ func (f *Follower) orderBefore(g *generation) bool {
 func (f *Follower) readFirst(g *generation) (err error) {
 	if g.head.n == 0 && g.kind == "" {
 		g.head, err = readHead(g.handle.file, f.reader.head[:])
+		if g.deleted || !g.rotated {
+			// It may have been copied and truncated since it was seen to be empty.
+			g.began = max(g.began, g.mtime)
+		}
 	}
 	return err
 }
@@ -399,6 +410,7 @@ func (f *Follower) publish() {
 			}
 		}
 	}
+	f.calm = s.LagBytes == 0
 	s.LagSince = f.lag.since(f.handed-underway, s.LagBytes)
 	f.statsMu.Lock()
 	defer f.statsMu.Unlock()

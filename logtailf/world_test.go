@@ -40,7 +40,9 @@ type sink struct {
 	entries   map[string]checkpoint.Entry
 	overlay   map[string][]byte
 	abandoned map[string]int64
-	refuse    error // what Register answers
+	refuse    error           // what Register answers
+	hidden    []*record.Batch // kept from the follower
+	pace      chan struct{}   // if not nil, each batch waits for it
 }
 
 type delivered struct {
@@ -69,6 +71,9 @@ func (s *sink) Free() <-chan *record.Batch { return s.free }
 func (s *sink) Return(b *record.Batch)     { s.free <- b }
 
 func (s *sink) Put(b *record.Batch) {
+	if s.pace != nil {
+		<-s.pace
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := *b
@@ -202,7 +207,8 @@ type world struct {
 	follower *Follower
 	cancel   context.CancelFunc
 	done     chan error
-	deaf     bool // no notifications: poll only
+	deaf     bool       // no notifications: poll only
+	onHub    func(*Hub) // done to each hub
 }
 
 func newWorld(t testing.TB, pattern string) *world {
@@ -241,6 +247,9 @@ func (w *world) launch() *Follower {
 	w.hub = NewHub(w.logger())
 	if w.deaf {
 		deafen(w.hub)
+	}
+	if w.onHub != nil {
+		w.onHub(w.hub)
 	}
 	f, err := New(w.cfg, Deps{Inlet: w.sink, Ledger: w.sink, Hub: w.hub, Handles: w.handles,
 		Metrics: w.sink, Log: w.logger()}, w.follower)

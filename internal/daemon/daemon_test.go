@@ -308,9 +308,9 @@ func TestSummary(t *testing.T) {
 	}
 	m.Output("stdout").Delivered("b", 50, 5)
 	s := NewSummary()
-	s.Add("a", map[string]string{"/y": "no", "/x": "never", "\x00held": ""})
-	s.Add("a", map[string]string{"/x": "never"})
-	s.Fail("b", errors.New("broken"))
+	s.unread("a", map[string]string{"/y": "no", "/x": "never", "\x00held": ""})
+	s.unread("a", map[string]string{"/x": "never"})
+	s.Ended("b", errors.New("broken"), nil)
 	var b strings.Builder
 	s.Write(&b, p, m)
 	lines := slices.Collect(strings.Lines(b.String()))

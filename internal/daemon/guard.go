@@ -1,11 +1,16 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
+
+	"github.com/logcatchsys/logcatchsys/internal/status"
 )
 
 // A PanicError is a panic that was caught.
@@ -42,5 +47,17 @@ func panicked() string {
 		case !more:
 			return "an unknown place"
 		}
+	}
+}
+
+// TailFailed says that a tail goroutine ended by itself and starts again after pause.
+func TailFailed(log *slog.Logger, m *status.Metrics, k status.Key, err error, pause time.Duration) {
+	figures := m.Tail(k)
+	figures.Restarted()
+	figures.Stopped(fmt.Sprintf("failed and waits for its next start: %v", err))
+	log.Error("a tail goroutine failed; it starts again from its position",
+		"source", k.Source, "output", k.Output, "error", err, "pause", pause)
+	if p := (*PanicError)(nil); errors.As(err, &p) {
+		log.Debug("where it panicked", "source", k.Source, "output", k.Output, "stack", p.Stack)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +32,23 @@ func NewLog(w io.Writer) (*slog.Logger, *LogSettings) {
 	w = &lineWriter{w: w} // the two handlers have a lock each
 	opts := &slog.HandlerOptions{Level: &s.level}
 	return slog.New(logHandler{s, slog.NewTextHandler(w, opts), slog.NewJSONHandler(w, opts)}), s
+}
+
+// LogLines logs an error that may be several, a line each.
+func LogLines(log *slog.Logger, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		log.Error(line)
+	}
+}
+
+// Hostname is the machine's name, or localhost where that is unknown.
+func Hostname(log *slog.Logger) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+		log.Warn("the machine's name is unknown", "using", host, "error", err)
+	}
+	return host
 }
 
 type lineWriter struct {

@@ -114,6 +114,19 @@ func (p Plan) Changes(next Plan) []any {
 	return attrs
 }
 
+// HandOver drops the figures of tails that next does not have any more. Those that
+// it has are not ready from now on, until they are.
+func (p Plan) HandOver(next Plan, m *status.Metrics) {
+	for k := range p.Tails {
+		if _, ok := next.Tails[k]; !ok {
+			m.Remove(k)
+		}
+	}
+	for k := range next.Tails {
+		m.Tail(k)
+	}
+}
+
 // title is what a person calls a tail.
 func (p Plan) title(k status.Key) string {
 	if len(p.Outputs) == 1 {

@@ -3,12 +3,14 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/status"
+	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
 // A Summary says what came of reading everything once.
@@ -20,21 +22,29 @@ type Summary struct {
 // NewSummary begins one.
 func NewSummary() *Summary { return &Summary{begun: time.Now()} }
 
-// Add takes the paths that a source could not read, with the reasons.
-func (s *Summary) Add(source string, unread map[string]string) {
+// Ended takes what came of a source: the error that ended its follower, or the paths
+// that could not be read, with the reasons.
+func (s *Summary) Ended(source string, err error, f *logtailf.Follower) {
+	if err != nil {
+		s.add("source %s: %v", source, err)
+		return
+	}
+	s.unread(source, f.Unread())
+}
+
+func (s *Summary) unread(source string, unread map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(unread)) {
-		if strings.HasPrefix(path, "\x00") {
-			continue // a remark of the follower's own, not a path
-		}
-		if line := fmt.Sprintf("source %s: %s: %s", source, path, unread[path]); !slices.Contains(s.Unread, line) {
-			s.Unread = append(s.Unread, line)
+		if !strings.HasPrefix(path, "\x00") { // a remark of the follower's own, not a path
+			s.add("source %s: %s: %s", source, path, unread[path])
 		}
 	}
 }
 
-// Fail takes what went wrong with a source as a whole.
-func (s *Summary) Fail(source string, err error) {
-	s.Unread = append(s.Unread, fmt.Sprintf("source %s: %v", source, err))
+// add takes a line; those of a source's other outputs say the same.
+func (s *Summary) add(format string, args ...any) {
+	if line := fmt.Sprintf(format, args...); !slices.Contains(s.Unread, line) {
+		s.Unread = append(s.Unread, line)
+	}
 }
 
 // Write writes the summary of the plan for people, a line a source and output.
@@ -49,5 +59,15 @@ func (s *Summary) Write(w io.Writer, p Plan, m *status.Metrics) {
 	fmt.Fprintf(w, "delivered %d records, %d bytes in %s\n", allRecords, allBytes, took)
 	for _, line := range s.Unread {
 		fmt.Fprintf(w, "not read: %s\n", line)
+	}
+}
+
+// SayUndelivered logs what a stop leaves undelivered, a line a source and output.
+func SayUndelivered(log *slog.Logger, p Plan, m *status.Metrics) {
+	for _, k := range p.Keys() {
+		if bytes, records := m.Tail(k).Underway(); records > 0 {
+			log.Warn("not delivered yet; comes at the next start",
+				"source", k.Source, "output", k.Output, "records", records, "bytes", bytes)
+		}
 	}
 }

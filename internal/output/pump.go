@@ -169,9 +169,9 @@ func (p *Pump) deliver(ctx, drain context.Context) error {
 }
 
 // due is when the next commit is. One that is slow comes less often: lines that come
-// meanwhile wait for it, and that shall not happen to more than one in a hundred.
+// meanwhile wait for it, and that shall happen to far fewer than one in a hundred.
 func (p *Pump) due() time.Time {
-	every := min(max(p.idle, 100*p.cost), p.busy)
+	every := min(max(p.idle, 300*p.cost), p.busy)
 	if len(p.queue) > 0 && p.syncs {
 		every = p.busy
 	}

@@ -57,7 +57,7 @@ func TestPumpGroupsCommits(t *testing.T) {
 		{"a trickle", 10 * time.Millisecond, 0, 0, true, 100 * time.Millisecond, 110 * time.Millisecond},
 		{"a flood", 0, 7 * time.Millisecond, 0, true, time.Second, 1007 * time.Millisecond},
 		{"a flood, nothing to sync", 0, 7 * time.Millisecond, 0, false, 100 * time.Millisecond, 107 * time.Millisecond},
-		{"a trickle, slow disk", 10 * time.Millisecond, 0, 5 * time.Millisecond, true, 500 * time.Millisecond, 520 * time.Millisecond},
+		{"a trickle, slow disk", 10 * time.Millisecond, 0, 2 * time.Millisecond, true, 600 * time.Millisecond, 620 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

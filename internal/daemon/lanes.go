@@ -1,0 +1,180 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/logcatchsys/logcatchsys/internal/output"
+	"github.com/logcatchsys/logcatchsys/internal/status"
+	"github.com/logcatchsys/logcatchsys/logconfig"
+)
+
+// Lanes are the outputs of the process, those that are ending among them. They are
+// for one goroutine.
+type Lanes struct {
+	env      LaneEnv
+	metrics  *status.Metrics
+	deadline *Deadline
+	poke     func()
+	all      map[string]*Lane
+	pauses   Pauses[string]
+}
+
+// NewLanes has no outputs yet. poke is called, by any goroutine, when one has ended
+// or a pause is over: then Reap and Start are due. Once deadline is over, what is not
+// written is given up.
+func NewLanes(env LaneEnv, m *status.Metrics, deadline *Deadline, poke func()) *Lanes {
+	return &Lanes{env, m, deadline, poke, map[string]*Lane{}, Pauses[string]{}}
+}
+
+// At is the output of that name if it is at work as the plan wants it, else nil.
+func (s *Lanes) At(p Plan, name string) *Lane {
+	want, ok := p.Outputs[name]
+	if l := s.all[name]; ok && l != nil && !l.Stopping() && l.Spec.Equal(want) {
+		return l
+	}
+	return nil
+}
+
+// OpenNew opens the outputs of a plan that are new and write where no other one does;
+// the rest has to wait until those before have ended. They are for Take or Discard.
+// On an error none is open.
+func (s *Lanes) OpenNew(p Plan) (opened []*Lane, err error) {
+	for name, spec := range p.Outputs {
+		if s.inTheWay(spec, func(*Lane) bool { return true }) {
+			continue
+		}
+		l, err := s.env.Open(spec, s.metrics.Output(name))
+		if err != nil {
+			s.metrics.RemoveOutput(name)
+			return nil, errors.Join(err, s.Discard(opened))
+		}
+		opened = append(opened, l)
+	}
+	return opened, nil
+}
+
+// Discard closes outputs that OpenNew opened.
+func (s *Lanes) Discard(opened []*Lane) (err error) {
+	for _, l := range opened {
+		err = errors.Join(err, l.Discard())
+		s.metrics.RemoveOutput(l.Spec.Name)
+	}
+	return err
+}
+
+// Take puts outputs to work that OpenNew opened for this plan. All that wait for
+// their next start may start at once: the new plan may have mended what failed.
+func (s *Lanes) Take(p Plan, opened []*Lane) {
+	clear(s.pauses)
+	for _, l := range opened {
+		s.start(p, l)
+	}
+}
+
+// inTheWay reports whether there is a lane of that name, or one of those that has to
+// end before spec is opened.
+func (s *Lanes) inTheWay(spec logconfig.Output, those func(*Lane) bool) bool {
+	for name, l := range s.all {
+		if name == spec.Name || those(l) && l.SharesWith(spec) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Lanes) start(p Plan, l *Lane) {
+	for k := range p.Tails {
+		if k.Output == l.Spec.Name {
+			s.metrics.Tail(k).Dropped() // what the lane before did not deliver is read again
+		}
+	}
+	s.all[l.Spec.Name] = l
+	l.Start(s.deadline.over, s.poke)
+}
+
+// Start opens the outputs that shall run and do not. Those that failed are named:
+// they are opened again after a pause.
+func (s *Lanes) Start(p Plan) (failed []string) {
+	for name, spec := range p.Outputs {
+		if s.inTheWay(spec, (*Lane).Stopping) || !s.pauses.Over(name) {
+			continue
+		}
+		l, err := s.env.Open(spec, s.metrics.Output(name))
+		if err != nil {
+			s.failed(name, 0, err)
+			failed = append(failed, name)
+			continue
+		}
+		s.start(p, l)
+	}
+	return failed
+}
+
+// Stop ends the outputs that shall not run, or not as they do. Their tails must have
+// ended. It does not wait: an output that is down must not hold up the others.
+func (s *Lanes) Stop(p Plan) {
+	for name, l := range s.all {
+		if !l.Stopping() && s.At(p, name) == nil {
+			l.Stop()
+			l.GiveUpAfter(s.deadline.Length())
+		}
+	}
+}
+
+// Reap takes note of the outputs that have ended. Those that failed are named. The
+// error (*output.GoneError within) is one that no new start can mend.
+func (s *Lanes) Reap(p Plan) (failed []string, err error) {
+	for name, l := range s.all {
+		select {
+		case <-l.Ended():
+		default:
+			continue
+		}
+		delete(s.all, name)
+		err := l.Err()
+		gone := (*output.GoneError)(nil)
+		switch {
+		case errors.As(err, &gone):
+			return failed, fmt.Errorf("the reader of %s has gone: %w", gone.Output, gone.Err)
+		case !l.Stopping():
+			s.failed(name, time.Since(l.Started), err)
+			failed = append(failed, name)
+		case err != nil:
+			s.env.Log.Warn("an output was stopped before everything was delivered; its sources go on from their positions",
+				"output", name, "error", err)
+		}
+		if _, again := p.Outputs[name]; !again {
+			s.metrics.RemoveOutput(name)
+		}
+	}
+	return failed, nil
+}
+
+// failed has an output opened again after a pause, and its sources with it.
+func (s *Lanes) failed(name string, ran time.Duration, err error) {
+	pause := s.pauses.Failed(name, ran)
+	time.AfterFunc(pause, s.poke)
+	s.env.Log.Error("an output failed; it is opened again and goes on from the last commit", "output", name, "error", err, "pause", pause)
+}
+
+// Shutdown ends all outputs when they have delivered what was put, at the latest at
+// the deadline. It reports whether something stays undelivered.
+func (s *Lanes) Shutdown() (undelivered bool) {
+	for _, l := range s.all {
+		if !l.Stopping() {
+			l.Stop()
+		}
+	}
+	for name, l := range s.all {
+		if !s.deadline.Await(l.Ended()) {
+			undelivered = true
+			s.env.Log.Warn("an output stands in a write that does not end; the process ends without it", "output", name)
+		} else if err := l.Err(); err != nil {
+			undelivered = true
+			s.env.Log.Warn("an output did not deliver everything in time", "output", name, "error", err)
+		}
+	}
+	return undelivered
+}
