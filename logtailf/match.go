@@ -353,6 +353,21 @@ func (c *candidate) inspectStream() (int, error) {
 
 // continues reports whether c holds what was read of g, and so what comes behind it.
 func (f *Follower) continues(c *candidate, g *generation) bool {
+	return f.holdsRead(c, g) && !f.anothers(c, g)
+}
+
+// littleRead is how much of a file may be a header that other generations have too.
+const littleRead = 4 * headMax
+
+// anothers reports whether c, which holds the little that was read of g, holds more
+// of another generation: logs with a constant header all begin alike.
+func (f *Follower) anothers(c *candidate, g *generation) bool {
+	return g.read <= littleRead && slices.ContainsFunc(g.trail.known, func(k *generation) bool {
+		return k.read > g.read && k.head == g.head && f.holdsRead(c, k)
+	})
+}
+
+func (f *Follower) holdsRead(c *candidate, g *generation) bool {
 	if f.owner(c.stat) == g || g.head.n == 0 && g.tail.n == 0 || g.head.n > 0 && !c.headIs(g.head) {
 		return false
 	}
@@ -361,9 +376,9 @@ func (f *Follower) continues(c *candidate, g *generation) bool {
 			return false
 		}
 		same, err := g.tail.matches(c.file, g.read, f.reader.tail[:])
-		return err == nil && same && !f.anothers(c, g)
+		return err == nil && same
 	}
-	if g.kind != "" || f.anothers(c, g) {
+	if g.kind != "" {
 		return false
 	}
 	if f.compressedFrom(c, g) {
@@ -376,14 +391,6 @@ func (f *Follower) continues(c *candidate, g *generation) bool {
 	defer s.close()
 	same, err := s.seek(g.read, g.tail)
 	return err == nil && same
-}
-
-// anothers reports whether c, which holds what was read of g, holds more of another
-// generation: logs with a constant header all begin alike.
-func (f *Follower) anothers(c *candidate, g *generation) bool {
-	return slices.ContainsFunc(g.trail.known, func(k *generation) bool {
-		return k.read > g.read && c.headIs(k.head) && f.continues(c, k)
-	})
 }
 
 // compressedFrom reports whether c is known to be the compressed form of g without
