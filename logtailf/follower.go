@@ -107,6 +107,7 @@ type Follower struct {
 	links     []*trail
 	later     map[string]bool     // paths that cannot be judged yet
 	blocked   map[string][]*trail // of those, the ones that newer generations wait for
+	rejudged  map[string]bool     // unknown files that grew while they were judged
 	unknown   map[string]fileStat // regular files that no generation is known to own
 	listing   map[string]bool     // folders to list before anything is read
 	baseline  bool                // the source is seen for the first time
@@ -158,6 +159,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		listing:  map[string]bool{},
 		later:    map[string]bool{},
 		blocked:  map[string][]*trail{},
+		rejudged: map[string]bool{},
 		inFolder: map[string][]*trail{},
 		waiting:  map[*trail]bool{},
 		said:     map[string]string{},

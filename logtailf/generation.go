@@ -36,6 +36,7 @@ type generation struct {
 	last    string // path it was at before it had none
 	kind    string // "", "gz" or "zst"
 	scanned int64  // [read, scanned) holds no line end
+	known   int64  // the content is known to have been at least so long
 	nulTo   int64  // NULs behind the data reach at least to here
 	handle  *handle
 	stream  *stream // open content of a compressed one

@@ -19,6 +19,7 @@ import (
 // copy that copytruncate made, the compressed form of one that is known, or a
 // copy that is none of these and is never delivered.
 func (f *Follower) classify() {
+	clear(f.rejudged)
 	for len(f.unknown) > 0 {
 		paths := make([]string, 0, len(f.unknown))
 		for path := range f.unknown {
@@ -148,8 +149,13 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 		// it was looked at while it was still being copied.
 		var again bool
 		again, err = f.checkTruncated(trails)
-		if now, gone := statFile(c.file); gone == nil && (again || now.size != c.stat.size) {
-			f.unknown[c.path] = now
+		grown := false
+		if now, gone := statFile(c.file); gone == nil && now.size != c.stat.size && !f.rejudged[c.path] {
+			f.rejudged[c.path] = true // but once: it may be one that is written late
+			c.stat, grown = now, true
+		}
+		if again || grown {
+			f.unknown[c.path] = c.stat
 			return
 		}
 	}

@@ -56,6 +56,7 @@ func (r *reader) next(g *generation, b *record.Batch, final bool) (outcome, erro
 		if !intact {
 			return replaced, nil
 		}
+		g.known = g.read + int64(len(data))
 		data, eof, skipped, err := r.behindNULs(g, f, data, eof)
 		if err != nil {
 			return atEnd, err

@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,16 +10,14 @@ import (
 	"github.com/logcatchsys/logcatchsys/internal/status"
 )
 
-// newLanes makes outputs for a test; asked asks for the stop.
-func newLanes(t *testing.T) (lanes *Lanes, woken chan struct{}, asked func()) {
+// newLanes makes outputs for a test; woken hears of their ends.
+func newLanes(t *testing.T) (lanes *Lanes, woken chan struct{}) {
 	t.Helper()
-	ctx, asked := context.WithCancel(t.Context())
-	t.Cleanup(asked)
-	deadline := NewDeadline(ctx)
+	deadline := NewDeadline(t.Context())
 	deadline.Set(time.Minute)
 	woken = make(chan struct{}, 100)
-	lanes = NewLanes(LaneEnv{Host: "host", Store: openStore(t), Log: quiet}, status.New(), deadline, func() { woken <- struct{}{} })
-	return lanes, woken, asked
+	env := LaneEnv{Host: "host", Store: openStore(t), Log: quiet}
+	return NewLanes(env, status.New(), deadline, func() { woken <- struct{}{} }), woken
 }
 
 // planOf is a plan of one source with file outputs at these paths.
@@ -35,7 +31,7 @@ func planOf(t *testing.T, paths map[string]string) Plan {
 }
 
 func TestLanesFollowThePlan(t *testing.T) {
-	lanes, woken, _ := newLanes(t)
+	lanes, woken := newLanes(t)
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	first := planOf(t, map[string]string{"f": one, "g": two})
@@ -70,28 +66,6 @@ func TestLanesFollowThePlan(t *testing.T) {
 	if lanes.Shutdown() {
 		t.Error("something stays undelivered")
 	}
-}
-
-func TestLanesThatFailWait(t *testing.T) {
-	lanes, woken, _ := newLanes(t)
-	dir := t.TempDir()
-	blocked := filepath.Join(dir, "file", "out")
-	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	plan := planOf(t, map[string]string{"f": blocked})
-	for range 2 { // the second time it waits
-		if _, err := lanes.OpenNew(plan); err == nil || !strings.Contains(err.Error(), "file") {
-			t.Skip("this output is opened with its first line")
-		}
-	}
-	if failed := lanes.Start(plan); len(failed) != 1 || failed[0] != "f" {
-		t.Errorf("%q failed", failed)
-	}
-	if failed := lanes.Start(plan); failed != nil {
-		t.Errorf("%q did not wait", failed)
-	}
-	<-woken
 }
 
 func TestDeadline(t *testing.T) {

@@ -201,12 +201,3 @@ func (y *Yard) Delivered(streams []*Stream, globs ...string) traffic.Report {
 	}
 	return v.Report()
 }
-
-// Once has the program read and deliver all that there is.
-func (y *Yard) Once() {
-	y.t.Helper()
-	p := Start(y.t, y.Dir, nil, "--once")
-	if code := p.Wait(); code != 0 {
-		y.t.Errorf("reading what is left: exit code %d:\n%s", code, Last(p.Err.String(), 3000))
-	}
-}
