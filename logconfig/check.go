@@ -38,13 +38,6 @@ func (d *document) check(raw *rawConfig, file string) *Config {
 	return c
 }
 
-// good reports whether nothing is known to be wrong with the value at that
-// place. A default, which is not in the file, is good.
-func (d *document) good(at string) bool {
-	n := d.at[at]
-	return n == nil || !n.bad
-}
-
 // given reports whether the file has a value at that place.
 func (d *document) given(at string) bool { return d.at[at] != nil }
 

@@ -57,6 +57,9 @@ func (f *Follower) recall(id string, p position) {
 	t.known = append(t.known, g)
 	f.byID[id] = g
 	f.claims[p.ident] = append(f.claims[p.ident], g)
+	if !g.skip {
+		f.d.Hub.claims.take(f, g)
+	}
 }
 
 // adopt takes over the open files that only the follower before still holds.
@@ -233,6 +236,7 @@ func (f *Follower) newLiving(t *trail, st fileStat) {
 	g.kind = compression(t.path)
 	f.own(g, t.path, st)
 	t.living = g
+	f.d.Hub.claims.take(f, g)
 	f.log.Debug("a new file", "file", t.path, "id", g.id, "inode", st.ino, "size", st.size)
 	if f.baseline && f.cfg.FromEnd && !f.cfg.Once {
 		if err := f.startAtEnd(g); err != nil {
@@ -259,6 +263,7 @@ func (f *Follower) newRotated(t *trail, c *candidate) {
 	f.hold(g)
 	f.waiting[t] = true
 	f.wake(t)
+	f.d.Hub.claims.take(f, g)
 	f.log.Debug("a generation was found", "file", t.path, "id", g.id, "inode", c.stat.ino, "at", c.path)
 }
 

@@ -105,12 +105,13 @@ type Follower struct {
 	folders   map[string]*folder
 	inFolder  map[string][]*trail // trails by the folder of their path
 	links     []*trail
-	later     map[string]bool     // paths that cannot be judged yet
-	blocked   map[string][]*trail // of those, the ones that newer generations wait for
-	rejudged  map[string]bool     // unknown files that grew while they were judged
-	unknown   map[string]fileStat // regular files that no generation is known to own
-	listing   map[string]bool     // folders to list before anything is read
-	baseline  bool                // the source is seen for the first time
+	later     map[string]bool      // paths that cannot be judged yet
+	blocked   map[string][]*trail  // of those, the ones that newer generations wait for
+	rejudged  map[string]bool      // unknown files that grew while they were judged
+	doubted   map[string]time.Time // since when it is not known whose a file is
+	unknown   map[string]fileStat  // regular files that no generation is known to own
+	listing   map[string]bool      // folders to list before anything is read
+	baseline  bool                 // the source is seen for the first time
 	ready     []*trail
 	fresh     []*generation   // not in the checkpoint yet
 	moved     []*generation   // let go, or found elsewhere: the checkpoint is to be told where they are
@@ -160,6 +161,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		later:    map[string]bool{},
 		blocked:  map[string][]*trail{},
 		rejudged: map[string]bool{},
+		doubted:  map[string]time.Time{},
 		inFolder: map[string][]*trail{},
 		waiting:  map[*trail]bool{},
 		said:     map[string]string{},
@@ -207,6 +209,7 @@ func (f *Follower) Stats() Stats {
 func (f *Follower) Run(ctx context.Context) error {
 	f.sub = f.d.Hub.Subscribe()
 	defer f.sub.Close()
+	defer f.d.Hub.claims.end(f)
 	defer f.pipes.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -395,9 +398,6 @@ func (f *Follower) send(g *generation, b *record.Batch) {
 	}
 	f.d.Inlet.Put(b)
 }
-
-// key is what the checkpoint knows the generation called id by.
-func (f *Follower) key(id string) string { return f.cfg.Source + "\x00" + id }
 
 // complain says once what is wrong with g's file, until it is right again.
 func (f *Follower) complain(g *generation, err error) {

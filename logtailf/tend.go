@@ -212,6 +212,7 @@ func (f *Follower) forget() {
 				delete(f.byID, g.id)
 				if f.files[g.ident] == g {
 					delete(f.files, g.ident)
+					f.d.Hub.claims.release(f, g.ident)
 				}
 				continue
 			}
@@ -374,7 +375,7 @@ func (f *Follower) readFirst(g *generation) (err error) {
 // finishOnce reports whether all there is has been read; before that, the unfinished
 // last lines are made ready to be delivered.
 func (f *Follower) finishOnce() bool {
-	more := false
+	more := len(f.blocked) > 0
 	for _, t := range f.trails {
 		for _, g := range t.queue {
 			if g.unfinished() && g.atEnd && !g.rotated {

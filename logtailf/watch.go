@@ -35,6 +35,8 @@ var ErrDeaf = errors.New("no file notifications")
 type Hub struct {
 	log *slog.Logger
 
+	claims claims // not of the watch: it is here since all followers share the hub
+
 	change  sync.Mutex // one call into fsnotify at a time
 	watcher *fsnotify.Watcher
 	running sync.WaitGroup

@@ -209,6 +209,7 @@ type world struct {
 	done     chan error
 	deaf     bool       // no notifications: poll only
 	onHub    func(*Hub) // done to each hub
+	shared   *Hub       // another world's, which closes it
 }
 
 func newWorld(t testing.TB, pattern string) *world {
@@ -244,7 +245,10 @@ func (w *world) start() *world {
 // launch starts the follower.
 func (w *world) launch() *Follower {
 	w.t.Helper()
-	w.hub = NewHub(w.logger())
+	w.hub = w.shared
+	if w.hub == nil {
+		w.hub = NewHub(w.logger())
+	}
 	if w.deaf {
 		deafen(w.hub)
 	}
@@ -274,7 +278,9 @@ func (w *world) halt() {
 		w.t.Errorf("follower: %v", err)
 	}
 	w.cancel = nil
-	w.hub.Close()
+	if w.shared == nil {
+		w.hub.Close()
+	}
 }
 
 // stop stops the follower as the end of the process does.

@@ -32,7 +32,8 @@ func TestRegisterAndLoad(t *testing.T) {
 
 func TestLedgerIsOneObject(t *testing.T) {
 	s := open(t, t.TempDir())
-	if ledger(t, s, "a") != ledger(t, s, "a") || ledger(t, s, "a") == ledger(t, s, "b") {
+	a, again := ledger(t, s, "a"), ledger(t, s, "a")
+	if a != again || a == ledger(t, s, "b") {
 		t.Error("not one ledger a name")
 	}
 }

@@ -287,10 +287,7 @@ func TestPumpKeepsOrderOfManyFollowers(t *testing.T) {
 	}
 	wg.Wait()
 	must(t, r.end(t))
-	var written []string
-	for _, l := range strings.SplitAfter(r.out.text(), "\n") {
-		written = append(written, l)
-	}
+	written := strings.SplitAfter(r.out.text(), "\n")
 	if len(written) != 2001 {
 		t.Fatal(len(written), "lines")
 	}

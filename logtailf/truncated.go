@@ -1,0 +1,156 @@
+package logtailf
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// attach gives g, whose own file is gone, the file c that continues it.
+func (f *Follower) attach(g *generation, c *candidate) {
+	g.close()
+	f.own(g, c.path, c.stat)
+	g.kind, g.rotated, g.deleted = c.kind, true, false
+	complete := c.kind != "" && g.size == g.read && g.done
+	g.see(c.stat, time.Now())
+	if !g.skip {
+		f.d.Hub.claims.take(f, g)
+	}
+	f.log.Debug("generation found again", "file", g.trail.path, "id", g.id, "inode", c.stat.ino, "at", c.path, "offset", g.read)
+	if g.skip || complete {
+		f.moved = append(f.moved, g)
+		return
+	}
+	g.done = false
+	g.began = max(g.began, madeBefore(g)) // comes behind the copies that were made before it
+	f.enqueue(g)
+	g.atEnd = false
+	f.waiting[g.trail] = true
+	f.wake(g.trail)
+}
+
+// enqueue puts g, which was just found, among what is to be read. Where names turn
+// out to be out of date on the way, the folders are listed again first.
+func (f *Follower) enqueue(g *generation) {
+	for round := 0; !g.trail.enqueue(g) && round < 5; round++ {
+		for _, dir := range g.trail.folder {
+			f.listing[dir] = true
+		}
+		f.list()
+	}
+}
+
+// own makes g the owner of the file st at path.
+func (f *Follower) own(g *generation, path string, st fileStat) {
+	if old := f.files[st.identity]; old != nil && old != g {
+		old.place = ""
+	}
+	if f.files[g.ident] == g {
+		delete(f.files, g.ident)
+		f.d.Hub.claims.release(f, g.ident)
+	}
+	g.ident, g.place = st.identity, path
+	f.files[st.identity] = g
+	f.places[path] = g
+}
+
+// truncated takes note that g's file does not hold what was read of it any more:
+// from here on it is a new generation. What was unread of the old one is in the
+// copy, if copytruncate made one.
+func (f *Follower) truncated(g *generation) {
+	t := g.trail
+	st := fileStat{identity: g.ident}
+	if f.ensureOpen(g) == nil {
+		if now, err := statFile(g.handle.file); err == nil {
+			st = now
+		}
+	}
+	n := f.newGeneration(t, st, sum{})
+	n.rotated, n.deleted, n.kind = g.rotated, g.deleted, g.kind
+	n.handle, g.handle = g.handle, nil
+	if n.held() {
+		if err := f.readFirst(n); err != nil {
+			f.complain(n, err)
+		}
+	}
+	if t.living == g {
+		t.living = n
+	}
+	n.place = g.place
+	f.files[st.identity] = n
+	if g.place != "" {
+		f.places[g.place] = n
+	}
+	g.place, g.ident, g.rotated, g.atEnd = "", identity{born: g.ident.born}, true, true
+	g.grew = time.Now()
+	f.log.Debug("truncated: its content is a new generation from here on", "file", t.path, "old", g.id, "id", n.id,
+		"inode", st.ino, "offset", g.read)
+	f.waiting[t] = true
+	f.wake(t)
+	t.drop(g)
+	// It may have been copied and truncated more than once: what is in it now began
+	// behind all that, but not later than it was written.
+	n.began = max(g.began+1, st.mtime)
+	if f.findHeir(g) {
+		n.began = max(n.began, madeBefore(g)+1) // the copy was made before the truncation
+	} else {
+		f.abandon(g, "truncated")
+	}
+	f.enqueue(n)
+}
+
+// madeBefore is a time at which g's file, a copy, had been made. A compressed one
+// may have been made long after the copy that it was, but has that one's time.
+func madeBefore(g *generation) int64 {
+	if g.kind != "" {
+		return g.mtime
+	}
+	return g.ident.born
+}
+
+// findHeir looks for the file that continues g, whose own is gone.
+func (f *Follower) findHeir(g *generation) bool {
+	f.listLater(g.trail)
+	f.list()
+	type place struct {
+		path string
+		stat fileStat
+	}
+	var places []place
+	for path := range f.later {
+		if st, err := statPath(path); err == nil && st.kept() && f.owner(st) == nil {
+			f.unknown[path] = st
+		}
+	}
+	for path, st := range f.unknown {
+		if slices.Contains(f.trailsOf(path), g.trail) {
+			places = append(places, place{path, st})
+		}
+	}
+	for _, k := range g.trail.known {
+		if k.skip && k.place != "" {
+			if st, err := statPath(k.place); err == nil && st.identity == k.ident {
+				places = append(places, place{k.place, st})
+			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.stat.mtime, b.stat.mtime) })
+	for _, p := range places {
+		c, err := f.inspect(p.path, p.stat, compression(p.path))
+		if err != nil {
+			continue
+		}
+		found := f.continues(c, g)
+		if found {
+			delete(f.unknown, p.path)
+			delete(f.later, p.path)
+			f.unblock(p.path)
+			f.attach(g, c)
+		}
+		c.close()
+		if found {
+			return true
+		}
+	}
+	return false
+}
