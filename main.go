@@ -276,6 +276,15 @@ func (c *collector) loop(ctx context.Context, changed <-chan struct{}, hangup <-
 	}
 }
 
+// moveHTTP has the listener where next wants it. A backfill has none: it may run
+// beside the daemon that listens there.
+func (c *collector) moveHTTP(next *logconfig.Config) error {
+	if c.once {
+		return nil
+	}
+	return c.http.Move(next.HTTP, next.HTTPSet)
+}
+
 // poke makes loop look at everything again.
 func (c *collector) poke() {
 	select {
@@ -424,7 +433,7 @@ func (c *collector) take(next *logconfig.Config) error {
 	address := c.http.Addr()
 	opened, err := c.lanes.OpenNew(plan)
 	if err == nil {
-		if err = c.http.Move(next.HTTP, next.HTTPSet); err != nil {
+		if err = c.moveHTTP(next); err != nil {
 			err = errors.Join(err, c.lanes.Discard(opened))
 		}
 	}

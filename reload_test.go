@@ -177,6 +177,10 @@ func TestChangedOutputRestartsAlone(t *testing.T) {
 	e2e.Eventually(t, "the restart", func() bool { return starts("a") == 3 })
 	s.End(t, p.Out)
 	s.Check(t, strings.NewReader(p.Out.String()))
+	e2e.Eventually(t, "the file to hold as much", func() bool {
+		out, err := os.ReadFile(y.Path("out.log"))
+		return err == nil && strings.Count(string(out), "\n") >= strings.Count(p.Out.String(), "\n")
+	})
 	if code := p.End(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -83,22 +83,45 @@ func (f *Follower) continues(c *candidate, g *generation) bool {
 const littleRead = 4 * headMax
 
 // anothers reports whether c, which holds the little that was read of g, holds more
-// of another generation: logs with a constant header all begin alike.
+// of another generation, or is by all signs its compressed form: logs with a
+// constant header all begin alike.
 func (f *Follower) anothers(c *candidate, g *generation) bool {
-	return g.read <= littleRead && slices.ContainsFunc(g.trail.known, func(k *generation) bool {
-		return k.read > g.read && k.head == g.head && f.holdsRead(c, k)
+	if g.read > littleRead || c.looksCompressedFrom(g) {
+		return false
+	}
+	// What is in c was written last before g's file was made.
+	if c.stat.mtime%1e9 != 0 && c.stat.mtime < g.ident.born && g.ident.born <= g.mtime {
+		return true
+	}
+	return slices.ContainsFunc(g.trail.known, func(k *generation) bool {
+		return k != g && k.copyOf != g && k.head == g.head && (k.read > g.read || c.looksCompressedFrom(k)) &&
+			f.holdsRead(c, k) && f.mayBeOf(c, k)
 	})
 }
 
+// mayBeOf reports whether c may be all that is left of k, or is its copy: of a file
+// that is there and goes on differently it is neither.
+func (f *Follower) mayBeOf(c *candidate, k *generation) bool {
+	if there, err := f.stillThere(k); err != nil || !there {
+		return true
+	}
+	copied, err := f.copiedFrom(c, k)
+	return err != nil || copied
+}
+
 func (f *Follower) holdsRead(c *candidate, g *generation) bool {
-	if f.owner(c.stat) == g || g.head.n == 0 && g.tail.n == 0 || g.head.n > 0 && !c.headIs(g.head) {
+	end, last := g.read, g.tail
+	if g.head.n == 0 && g.tail.n == 0 { // as behind a hole: by what was only seen of it
+		end, last = g.seenTo, g.seen
+	}
+	if f.owner(c.stat) == g || g.head.n == 0 && last.n == 0 || g.head.n > 0 && !c.headIs(g.head) {
 		return false
 	}
 	if c.kind == "" {
-		if g.kind != "" || c.stat.size < g.read || older(c.stat, g.ident) {
+		if g.kind != "" || c.stat.size < end || older(c.stat, g.ident) {
 			return false
 		}
-		same, err := g.tail.matches(c.file, g.read, f.reader.tail[:])
+		same, err := last.matches(c.file, end, f.reader.tail[:])
 		return err == nil && same
 	}
 	if g.kind != "" {
@@ -112,7 +135,7 @@ func (f *Follower) holdsRead(c *candidate, g *generation) bool {
 		return false
 	}
 	defer s.close()
-	same, err := s.seek(g.read, g.tail)
+	same, err := s.seek(end, last)
 	return err == nil && same
 }
 
@@ -120,7 +143,13 @@ func (f *Follower) holdsRead(c *candidate, g *generation) bool {
 // looking through all of it: g was read to its end, its content begins alike and is
 // as long, and the name or the time of the last write, which compressing keeps, are g's.
 func (f *Follower) compressedFrom(c *candidate, g *generation) bool {
-	return c.kind != "" && g.kind == "" && g.size == g.read && c.headIs(g.head) && c.holds(g.size) &&
+	return g.size == g.read && c.looksCompressedFrom(g) &&
+		!slices.ContainsFunc(g.trail.known, func(k *generation) bool { return k != g && !k.skip && k.head == g.head })
+}
+
+// looksCompressedFrom is compressedFrom for a generation of which little may have been read.
+func (c *candidate) looksCompressedFrom(g *generation) bool {
+	return c.kind != "" && g.kind == "" && !g.skip && c.headIs(g.head) && c.holds(g.size) &&
 		(trimCompression(c.path) == g.last || sameSecond(c.stat.mtime, g.mtime))
 }
 
@@ -168,7 +197,11 @@ func (f *Follower) copiedFrom(c *candidate, g *generation) (bool, error) {
 	if err != nil || !same {
 		return false, err
 	}
-	return last.matches(g.handle.file, size, f.reader.tail[:])
+	same, err = last.matches(g.handle.file, size, f.reader.tail[:])
+	if same && c.kind == "" && f.reader.tail[last.n-1] != 0 { // NULs may still be overwritten
+		g.saw(size, last)
+	}
+	return same, err
 }
 
 func unlessGone(err error) error {

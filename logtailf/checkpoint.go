@@ -272,6 +272,7 @@ func (f *Follower) newRotated(t *trail, c *candidate) {
 // known, and the checkpoint must not know of the copy without knowing of g.
 func (f *Follower) newCopy(c *candidate, g *generation) {
 	f.newSkipped(c, g.trail)
+	f.owner(c.stat).copyOf = g
 	if g.held() {
 		if err := f.readFirst(g); err != nil {
 			f.complain(g, err)

@@ -117,8 +117,9 @@ type Follower struct {
 	moved     []*generation   // let go, or found elsewhere: the checkpoint is to be told where they are
 	waiting   map[*trail]bool // to be looked at with each tick
 	said      map[string]string
-	streaming *generation // one compressed generation is read at a time: decoders are large
-	pause     time.Time   // nothing is read before: the checkpoint refused
+	streaming *generation     // one compressed generation is read at a time: decoders are large
+	awaiting  map[*trail]bool // the end of that
+	pause     time.Time       // nothing is read before: the checkpoint refused
 	swept     time.Time
 
 	polled  time.Time
@@ -164,6 +165,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		doubted:  map[string]time.Time{},
 		inFolder: map[string][]*trail{},
 		waiting:  map[*trail]bool{},
+		awaiting: map[*trail]bool{},
 		said:     map[string]string{},
 	}
 	if before != nil {
@@ -315,6 +317,7 @@ func (f *Follower) requeued(g *generation, out outcome, err error) bool {
 		return true
 	case err != nil:
 		if !errors.Is(err, errWait) {
+			f.endStream(g)
 			f.complain(g, err)
 		}
 		return false
@@ -372,13 +375,26 @@ func (f *Follower) read(g *generation, b *record.Batch, final bool) (outcome, er
 // was read and not accepted yet does not matter: it is in the output's hands, and g
 // goes on where it stopped reading.
 func (f *Follower) rest(g *generation) {
-	if g.stream != nil && g.atEnd {
-		g.stream.close()
-		g.stream = nil
-		f.streaming = nil
+	if g.atEnd {
+		f.endStream(g)
 	}
 	if g.handle != nil && g.place != "" && g.stream == nil {
 		g.handle.lay()
+	}
+}
+
+// endStream closes the content of g, if it is read now: others' may be opened.
+func (f *Follower) endStream(g *generation) {
+	if g.stream != nil {
+		g.stream.close()
+		g.stream = nil
+	}
+	if f.streaming == g {
+		f.streaming = nil
+		for t := range f.awaiting {
+			f.wake(t)
+		}
+		clear(f.awaiting)
 	}
 }
 

@@ -38,20 +38,23 @@ type generation struct {
 	scanned int64  // [read, scanned) holds no line end
 	known   int64  // the content is known to have been at least so long
 	nulTo   int64  // NULs behind the data reach at least to here
+	seen    sum    // of bytes behind read, which were looked at and not delivered yet
+	seenTo  int64  // where these end
 	handle  *handle
 	stream  *stream // open content of a compressed one
 
-	queued     bool      // is in its trail's queue
-	rotated    bool      // its trail's path names another file now, or none
-	deleted    bool      // no path leads to it: it lives as long as it is held open
-	late       bool      // was let go once and grew again: the lines after it do not wait
-	more       bool      // the last block held more than was taken
-	atEnd      bool      // nothing unread was there at the last look
-	done       bool      // drained and let go
-	skip       bool      // never to be delivered: there before its source was, or a copy
-	registered bool      // its id is in the checkpoint
-	ordered    bool      // what was made before it is known
-	grew       time.Time // when it was last seen to grow, or to be rotated
+	queued     bool        // is in its trail's queue
+	rotated    bool        // its trail's path names another file now, or none
+	deleted    bool        // no path leads to it: it lives as long as it is held open
+	late       bool        // was let go once and grew again: the lines after it do not wait
+	more       bool        // the last block held more than was taken
+	atEnd      bool        // nothing unread was there at the last look
+	done       bool        // drained and let go
+	skip       bool        // never to be delivered: there before its source was, or a copy
+	copyOf     *generation // of which it is a copy, if that is why it is skipped
+	registered bool        // its id is in the checkpoint
+	ordered    bool        // what was made before it is known
+	grew       time.Time   // when it was last seen to grow, or to be rotated
 }
 
 // newID makes the id of a generation that is first seen now. The time keeps ids
@@ -93,6 +96,15 @@ func (g *generation) see(st fileStat, now time.Time) {
 		g.grew = now
 	}
 	g.ident, g.size, g.mtime = st.identity, st.size, st.mtime
+}
+
+// saw takes note that the bytes before offset, which may lie behind the position,
+// have the sum s: where all generations begin alike, what was read of one may not
+// show that it was truncated.
+func (g *generation) saw(offset int64, s sum) {
+	if offset > max(g.read, g.seenTo) {
+		g.seen, g.seenTo = s, offset
+	}
 }
 
 // close gives up the open file.

@@ -82,3 +82,16 @@ func readHead(f *os.File, scratch []byte) (sum, error) {
 	}
 	return headOf(scratch[:n]), nil
 }
+
+// kindOf names what stands at a path where a file is wanted.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "something else"
+}

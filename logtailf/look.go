@@ -160,7 +160,7 @@ func (f *Follower) lookLiving(t *trail) {
 		return
 	case !st.kept():
 		f.displace(t)
-		f.say(t.path, fmt.Errorf("is not a file but %s", st.mode.Type()))
+		f.say(t.path, fmt.Errorf("is not a file but %s: waiting for one", kindOf(st.mode)))
 		return
 	}
 	if t.link {

@@ -287,16 +287,6 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 	return false, nil
 }
 
-// takeOver gives g, which is not in its own file any more, the file c.
-func (f *Follower) takeOver(g *generation, c *candidate) {
-	if g.place == "" && !g.held() {
-		f.attach(g, c)
-		return
-	}
-	f.unknown[c.path] = c.stat
-	f.truncated(g) // which finds c, or something better
-}
-
 // isNamedAfter reports whether path's name is t's with something behind it, so that
 // it cannot well be another log.
 func isNamedAfter(path string, t *trail) bool {

@@ -56,7 +56,12 @@ func (r *reader) next(g *generation, b *record.Batch, final bool) (outcome, erro
 		if !intact {
 			return replaced, nil
 		}
-		g.known = g.read + int64(len(data))
+		g.known = max(g.known, g.read+int64(len(data)))
+		if !eof {
+			if size, err := f.Seek(0, io.SeekEnd); err == nil {
+				g.known = max(g.known, size) // for the count, should the rest be truncated
+			}
+		}
 		data, eof, skipped, err := r.behindNULs(g, f, data, eof)
 		if err != nil {
 			return atEnd, err
@@ -70,17 +75,23 @@ func (r *reader) next(g *generation, b *record.Batch, final bool) (outcome, erro
 			b.Data = make([]byte, 0, r.grown(cap(b.Data)))
 			continue
 		case cutNone:
-			g.scanned = g.read + int64(len(data))
+			r.searched(g, data)
 			return atEnd, nil
 		}
 		rest := data[n:]
 		r.take(g, b, data[:n], kind)
 		g.more = !eof || len(rest) > r.maxLine || bytes.IndexByte(rest, '\n') >= 0
 		if !g.more {
-			g.scanned += int64(len(rest))
+			r.searched(g, rest)
 		}
 		return gotBatch, nil
 	}
+}
+
+// searched takes note that data, which is at g's position, holds no line end.
+func (r *reader) searched(g *generation, data []byte) {
+	g.scanned = g.read + int64(len(data))
+	g.saw(g.scanned, sumOf(data[max(0, len(data)-tailMax):]))
 }
 
 // grown is the size of the buffer for a line that did not fit into have bytes.
@@ -127,6 +138,7 @@ func (r *reader) ended(g *generation, f *os.File, err error) (outcome, error) {
 // intact reports whether f still starts with the bytes that g started with, and has
 // before g.read those that were read there. It leaves these in r.tail.
 func (r *reader) intact(g *generation, f *os.File) (bool, error) {
+	head := g.head
 	if g.head.n < headMax || g.read < headMax {
 		n, err := f.ReadAt(r.head[:], 0)
 		if err != nil && err != io.EOF {
@@ -135,11 +147,20 @@ func (r *reader) intact(g *generation, f *os.File) (bool, error) {
 		if n < g.head.n || g.head.n > 0 && sumOf(r.head[:g.head.n]) != g.head {
 			return false, nil
 		}
-		if head := headOf(r.head[:n]); head.n > g.head.n {
-			g.head = head
+		if longer := headOf(r.head[:n]); longer.n > head.n {
+			head = longer
 		}
 	}
-	return g.tail.matches(f, g.read, r.tail[:])
+	if g.seenTo > g.read {
+		if same, err := g.seen.matches(f, g.seenTo, r.head[:]); err != nil || !same {
+			return false, err
+		}
+	}
+	same, err := g.tail.matches(f, g.read, r.tail[:])
+	if err == nil && same {
+		g.head = head // not before: that of other content would hide g's own copy
+	}
+	return same, err
 }
 
 // behindNULs deals with the NULs that data ends in. A preallocated file ends in

@@ -92,6 +92,58 @@ func TestReaderSeesThatAFileIsAnother(t *testing.T) {
 	}
 }
 
+// Generations that begin with the same long header tell by what was only looked at
+// behind it whether they were truncated.
+func TestReaderSeesATruncationBehindAHeader(t *testing.T) {
+	header := strings.Repeat("h", 2*headMax) + "\n"
+	g, w := generationOf(t, []byte(header+"half"))
+	r := &reader{maxLine: 4 * headMax}
+	wantLines(t, "the header", readAll(t, r, g, 8*headMax, false), header[:2*headMax])
+	if got := readAll(t, r, g, 8*headMax, false); len(got) > 0 {
+		t.Errorf("then %q", got)
+	}
+	do(t, w.Truncate(0))
+	_, err := w.WriteAt([]byte(header+"other\n"), 0)
+	do(t, err)
+	wantLines(t, "of the other", readAll(t, r, g, 8*headMax, false), "REPLACED")
+}
+
+// A file that begins with a hole has no fingerprint, and must not get that of
+// another which it is compared with: it would not be known again in its own copy.
+func TestReaderTakesNoFingerprintOfOthers(t *testing.T) {
+	g, _ := generationOf(t, append(make([]byte, 2*headMax), "line\n"...))
+	r := &reader{maxLine: 4 * headMax}
+	readAll(t, r, g, 8*headMax, false)
+	other, _ := generationOf(t, []byte("late\n"))
+	same, err := r.intact(g, other.handle.file)
+	do(t, err)
+	if same || g.head.n > 0 {
+		t.Errorf("intact: %v; a fingerprint of %d bytes", same, g.head.n)
+	}
+}
+
+// An older compressed generation that is found while a newer one of its log is open
+// is not kept waiting by it: the newer one's turn would never come.
+func TestOlderStreamGoesFirst(t *testing.T) {
+	f := &Follower{waiting: map[*trail]bool{}, awaiting: map[*trail]bool{}}
+	of := func(tr *trail) *generation {
+		g, _ := generationOf(t, gzipped(t, "line\n"))
+		g.kind, g.trail = "gz", tr
+		return g
+	}
+	log, another := &trail{}, &trail{}
+	newer, older, others := of(log), of(log), of(another)
+	do(t, f.openContent(newer))
+	if err := f.openContent(others); err != errWait {
+		t.Errorf("of another log: %v", err)
+	}
+	do(t, f.openContent(older))
+	if newer.stream != nil || f.streaming != older {
+		t.Error("two streams are open")
+	}
+	older.stream.close()
+}
+
 func TestReaderOfPreallocatedFile(t *testing.T) {
 	g, w := generationOf(t, make([]byte, 300<<10))
 	r := &reader{maxLine: 1 << 10}

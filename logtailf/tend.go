@@ -141,9 +141,7 @@ func (f *Follower) finish(g *generation) {
 	g.done = true
 	f.moved = append(f.moved, g)
 	g.trail.drop(g)
-	if f.streaming == g {
-		f.streaming = nil
-	}
+	f.endStream(g)
 	g.close()
 }
 
@@ -279,9 +277,15 @@ var errWait = errors.New("waiting for another compressed file")
 
 // openContent opens the content of a compressed generation at its position.
 func (f *Follower) openContent(g *generation) error {
-	if f.streaming != nil && f.streaming != g {
-		f.waiting[g.trail] = true
-		return errWait
+	if s := f.streaming; s != nil && s != g && s.stream != nil {
+		if s.trail != g.trail {
+			f.awaiting[g.trail] = true
+			return errWait
+		}
+		// g was found after s had been opened, and is older: s, whose turn comes
+		// after g's, would never end.
+		s.stream.close()
+		s.stream = nil
 	}
 	s, err := openStream(g.handle.file, g.kind)
 	if err != nil {
@@ -321,7 +325,7 @@ func (f *Follower) ensureRegistered(g *generation) (empty bool, err error) {
 		return false, err
 	}
 	g.see(st, time.Now())
-	if st.size == 0 && g.head.n == 0 { // or else it was truncated
+	if st.size == 0 && g.head.n == 0 && g.seenTo == 0 { // or else it was truncated
 		return true, nil
 	}
 	if err := f.readFirst(g); err != nil {
@@ -375,7 +379,7 @@ func (f *Follower) readFirst(g *generation) (err error) {
 // finishOnce reports whether all there is has been read; before that, the unfinished
 // last lines are made ready to be delivered.
 func (f *Follower) finishOnce() bool {
-	more := len(f.blocked) > 0
+	more := len(f.blocked) > 0 || len(f.awaiting) > 0
 	for _, t := range f.trails {
 		for _, g := range t.queue {
 			if g.unfinished() && g.atEnd && !g.rotated {

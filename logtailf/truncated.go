@@ -11,6 +11,7 @@ func (f *Follower) attach(g *generation, c *candidate) {
 	g.close()
 	f.own(g, c.path, c.stat)
 	g.kind, g.rotated, g.deleted = c.kind, true, false
+	g.seen, g.seenTo = sum{}, 0 // a copy may hold less than was seen
 	complete := c.kind != "" && g.size == g.read && g.done
 	g.see(c.stat, time.Now())
 	if !g.skip {
@@ -29,10 +30,30 @@ func (f *Follower) attach(g *generation, c *candidate) {
 	f.wake(g.trail)
 }
 
+// takeOver gives g, which is not in its own file any more, the file c.
+func (f *Follower) takeOver(g *generation, c *candidate) {
+	f.unknown[c.path] = c.stat
+	if g.place == "" && !g.held() {
+		// A copy that was known while g's own file lived may be the better one: of
+		// logs that begin alike, c may be a later generation.
+		if !f.findHeir(g) {
+			delete(f.unknown, c.path)
+			f.attach(g, c)
+		}
+		return
+	}
+	f.truncated(g) // which finds c, or something better
+}
+
 // enqueue puts g, which was just found, among what is to be read. Where names turn
 // out to be out of date on the way, the folders are listed again first.
 func (f *Follower) enqueue(g *generation) {
 	for round := 0; !g.trail.enqueue(g) && round < 5; round++ {
+		for _, k := range g.trail.queue {
+			if k != g && k.place != "" && !k.named() {
+				f.leave(k) // it is found where it is now, or nowhere: then its age tells
+			}
+		}
 		for _, dir := range g.trail.folder {
 			f.listing[dir] = true
 		}
@@ -134,7 +155,12 @@ func (f *Follower) findHeir(g *generation) bool {
 			}
 		}
 	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.stat.mtime, b.stat.mtime) })
+	slices.SortFunc(places, func(a, b place) int {
+		// While a copy is compressed both are there: the compressed one comes to be
+		// known as the form of the other, but not the other way round.
+		return cmp.Or(cmp.Compare(a.stat.mtime, b.stat.mtime),
+			cmp.Compare(len(compression(a.path)), len(compression(b.path))))
+	})
 	for _, p := range places {
 		c, err := f.inspect(p.path, p.stat, compression(p.path))
 		if err != nil {
