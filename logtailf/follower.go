@@ -108,6 +108,7 @@ type Follower struct {
 	later     map[string]bool      // paths that cannot be judged yet
 	blocked   map[string][]*trail  // of those, the ones that newer generations wait for
 	rejudged  map[string]bool      // unknown files that grew while they were judged
+	round     int                  // of classify
 	doubted   map[string]time.Time // since when it is not known whose a file is
 	unknown   map[string]fileStat  // regular files that no generation is known to own
 	listing   map[string]bool      // folders to list before anything is read

@@ -137,6 +137,7 @@ type trail struct {
 	known    []*generation // all that were ever seen and may still be on disk
 	ready    bool          // is in the follower's ready list
 	blocked  int           // files that may be its generations and could not be looked into yet
+	checked  int           // round of classify in which its files were looked at for truncation
 	followed bool          // the source stands for path; not so for a stray generation
 	piped    bool          // has no positions: a goroutine reads it
 }

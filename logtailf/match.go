@@ -14,6 +14,7 @@ import (
 // copy that is none of these and is never delivered.
 func (f *Follower) classify() {
 	clear(f.rejudged)
+	f.round++
 	for len(f.unknown) > 0 {
 		paths := make([]string, 0, len(f.unknown))
 		for path := range f.unknown {
@@ -207,8 +208,13 @@ func (f *Follower) displaced(trails []*trail) bool {
 // their inodes, of which c may be the copy or the compressed form.
 func (f *Follower) checkTruncated(trails []*trail) (found bool, err error) {
 	for _, t := range trails {
-		for _, g := range slices.Clone(t.queue) {
-			if g.kind != "" || !g.held() && g.place == "" || g.atEnd && !f.changed(g) {
+		queue := []*generation{t.living} // the others once for all that is judged now
+		if t.checked != f.round {
+			queue = slices.Clone(t.queue)
+			t.checked = f.round
+		}
+		for _, g := range queue {
+			if g == nil || g.kind != "" || !g.held() && g.place == "" || g.atEnd && !f.changed(g) {
 				continue
 			}
 			there, err := f.stillThere(g)
