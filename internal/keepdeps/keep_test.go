@@ -1,0 +1,27 @@
+package keepdeps
+
+import (
+	_ "github.com/grafana/loki/pkg/push"
+	_ "github.com/nats-io/nats-server/v2/server"
+	_ "github.com/nats-io/nats.go"
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "github.com/twmb/franz-go/pkg/kadm"
+	_ "github.com/twmb/franz-go/pkg/kfake"
+	_ "github.com/twmb/franz-go/pkg/kgo"
+	_ "github.com/twmb/franz-go/pkg/sasl/scram"
+	_ "go.opentelemetry.io/collector/component"
+	_ "go.opentelemetry.io/collector/component/componenttest"
+	_ "go.opentelemetry.io/collector/consumer"
+	_ "go.opentelemetry.io/collector/consumer/consumertest"
+	_ "go.opentelemetry.io/collector/pdata/plog"
+	_ "go.opentelemetry.io/collector/receiver/otlpreceiver"
+	_ "go.opentelemetry.io/collector/receiver/receivertest"
+	_ "google.golang.org/grpc"
+	_ "google.golang.org/protobuf/encoding/protowire"
+	_ "github.com/klauspost/compress/snappy"
+	_ "go.opentelemetry.io/collector/config/configgrpc"
+	_ "go.opentelemetry.io/collector/config/confighttp"
+	_ "go.opentelemetry.io/collector/config/configtls"
+	_ "go.opentelemetry.io/collector/config/configoptional"
+	_ "go.opentelemetry.io/collector/config/confignet"
+)
