@@ -81,15 +81,20 @@ func rootCommand(stdout *os.File) *cobra.Command {
 	root.PersistentFlags().StringVarP(&file, "config", "c", "",
 		"configuration `file` (default ./config.yaml, then /etc/logcatchsys/config.yaml)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	var connect bool
 	check := command("check", "Say what is wrong with the configuration, or what would be followed", func(cmd *cobra.Command) error {
 		return withFile(file, func(found string) error {
 			config, err := logconfig.Load(found)
 			if err != nil {
 				return err
 			}
+			if connect {
+				return daemon.Connect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), config)
+			}
 			return daemon.Check(cmd.OutOrStdout(), config)
 		})
 	})
+	check.Flags().BoolVar(&connect, "connect", false, "try each output instead: whether it is there and lets us in; no record is sent")
 	version := command("version", "Say which version this is", func(cmd *cobra.Command) error {
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "logcatchsys", daemon.Version())
 		return err
@@ -301,6 +306,9 @@ func (c *collector) reconcile() error {
 	if err != nil {
 		return err
 	}
+	if name := c.lanes.Fenced(); c.once && name != "" {
+		return fmt.Errorf("output %s was taken over by another process", name)
+	}
 	c.stopTails(func(k key, t *tail) bool {
 		want, ok := c.plan.Tails[k]
 		return ok && daemon.SameTail(want, t.config) && t.lane == c.lanes.At(c.plan, k.Output)
@@ -322,8 +330,8 @@ func (c *collector) reconcile() error {
 func (c *collector) startTail(k key, config logtailf.Config) {
 	lane := c.lanes.At(c.plan, k.Output)
 	figures := c.metrics.Tail(k)
-	if lane == nil {
-		figures.Stopped("its output is not open")
+	if why := c.lanes.Idle(c.plan, k.Output); why != "" {
+		figures.Stopped(why)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -25,11 +25,13 @@ func (f *Follower) load() error {
 		return fmt.Errorf("load the positions of source %s: %w", f.cfg.Source, err)
 	}
 	f.baseline = true
+	notes := 0
 	f.seen = make(map[string]time.Time, len(entries))
 	for _, e := range entries {
 		id := e.Key[len(f.cfg.Source)+1:]
 		if strings.HasPrefix(id, "\x00") {
 			f.baseline = f.baseline && e.Key != f.seenKey()
+			notes++
 			continue
 		}
 		p, err := parsePosition(e.Value)
@@ -38,6 +40,9 @@ func (f *Follower) load() error {
 		}
 		f.recall(id, p)
 		f.seen[e.Key] = e.Seen
+	}
+	if notes == 0 && len(entries) > 0 {
+		f.baseline = false // the output kept positions; the checkpoint that had the note is lost
 	}
 	return nil
 }

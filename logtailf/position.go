@@ -71,6 +71,20 @@ func (p *position) append(dst []byte) []byte {
 	return dst
 }
 
+// Prefer gives the position to go on from: what an output kept with its records, unless
+// the checkpoint's own (nil: none) is of the same offset; that one may know better where
+// the file is by now. An error says that kept is not a position.
+func Prefer(kept, own []byte) ([]byte, error) {
+	k, err := parsePosition(kept)
+	if err != nil {
+		return nil, err
+	}
+	if o, err := parsePosition(own); err == nil && o.offset == k.offset && o.piece == k.piece {
+		return own, nil
+	}
+	return kept, nil
+}
+
 // parsePosition is the inverse of append.
 func parsePosition(b []byte) (position, error) {
 	var p position

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/logcatchsys/logcatchsys/internal/record"
 	"github.com/logcatchsys/logcatchsys/internal/status"
 	"github.com/logcatchsys/logcatchsys/logconfig"
+	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
 // A Lane is one output at work: its ledger, and the pump with its goroutine.
@@ -47,23 +49,24 @@ func (e LaneEnv) Open(spec logconfig.Output, figures *status.Output) (*Lane, err
 		return nil, err
 	}
 	ledger.Reset()
-	format, err := record.NewFormat(e.format(spec), e.Host)
-	if err != nil {
-		return nil, fmt.Errorf("output %s: %w", spec.Name, err)
-	}
-	out, err := output.Open(output.Spec{
-		Name: spec.Name, Type: spec.Type, Format: spec.Format, Path: spec.Path,
-		MaxSize: spec.MaxSize, Keep: spec.Keep, Sync: spec.Sync,
-	}, output.Env{
+	out, err := output.Open(spec, output.Env{
 		Host: e.Host, Undo: ledger.Undo(), Log: e.Log, Stdout: e.Stdout,
-		Note: func(undo []byte) error { return ledger.Commit(nil, undo) },
+		Note: func(undo []byte) error { return ledger.Commit(nil, undo) }, Dropped: figures.Dropped,
 	})
 	if err != nil {
 		return nil, err
 	}
+	encoder, ok := out.(output.Encoder)
+	if !ok {
+		if encoder, err = record.NewFormat(e.format(spec), e.Host); err != nil {
+			return nil, fmt.Errorf("output %s: %w", spec.Name, errors.Join(err, out.Close()))
+		}
+	}
 	pump := output.NewPump(output.PumpConfig{
-		Name: spec.Name, Output: out, Ledger: ledger, Format: format, Log: e.Log,
+		Name: spec.Name, Output: out, Ledger: ledger, Encoder: encoder, Log: e.Log,
 		Hooks: output.Hooks{Delivered: figures.Delivered, Retry: figures.Retry},
+		Retry: spec.Retry, Age: spec.Batch.Age,
+		Restore: func(ctx context.Context, k output.Keeper) error { return restore(ctx, ledger, k) },
 	})
 	return &Lane{Spec: spec, Ledger: ledger, Pump: pump, out: out, ended: make(chan struct{})}, nil
 }
@@ -87,14 +90,50 @@ func (e LaneEnv) format(spec logconfig.Output) string {
 	return format
 }
 
+// restore takes the positions that an output keeps with its records: they win over the
+// checkpoint's, which may have been written before the last records were accepted, or
+// may be lost.
+func restore(ctx context.Context, ledger *checkpoint.Ledger, k output.Keeper) error {
+	entries, err := ledger.Load("")
+	if err != nil {
+		return err
+	}
+	local := make(map[string][]byte, len(entries))
+	for _, e := range entries {
+		local[e.Key] = e.Value
+	}
+	kept, err := k.Positions(ctx, func(key string) bool { return local[key] != nil })
+	if err != nil {
+		return err
+	}
+	for i, e := range kept {
+		if kept[i].Value, err = logtailf.Prefer(e.Value, local[e.Key]); err != nil {
+			return fmt.Errorf("position %q: %w", e.Key, err)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return ledger.Commit(kept, nil)
+}
+
 // Start begins to deliver; once drain has ended, what is not written is given up.
-// done is called when it has ended.
-func (l *Lane) Start(drain context.Context, done func()) {
+// changed is called when followers may start, and when it has ended.
+func (l *Lane) Start(drain context.Context, changed func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	drain, giveUp := context.WithCancel(drain)
 	l.stop, l.giveUp, l.Started = stop, giveUp, time.Now()
+	if !l.Ready() {
+		go func() {
+			select {
+			case <-l.Pump.Ready():
+				changed()
+			case <-l.ended:
+			}
+		}()
+	}
 	go func() {
-		defer done()
+		defer changed()
 		defer close(l.ended)
 		defer giveUp()
 		defer stop()
@@ -115,6 +154,16 @@ func (l *Lane) Stop() {
 // GiveUpAfter bounds the time that the rest may take after Stop.
 func (l *Lane) GiveUpAfter(d time.Duration) { time.AfterFunc(d, l.giveUp) }
 
+// Ready reports whether followers may start.
+func (l *Lane) Ready() bool {
+	select {
+	case <-l.Pump.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
 // Stopping reports whether Stop was called.
 func (l *Lane) Stopping() bool { return l.stopping }
 
@@ -130,5 +179,7 @@ func (l *Lane) Err() error { return l.err }
 // SharesWith reports whether both write to one place: then one must have ended before
 // the other may start.
 func (l *Lane) SharesWith(spec logconfig.Output) bool {
-	return l.Spec.Name == spec.Name || l.Spec.Type == spec.Type && l.Spec.Path == spec.Path
+	same := func(a, b string) bool { return a != "" && a == b }
+	return l.Spec.Name == spec.Name || l.Spec.Type == "stdout" && spec.Type == "stdout" ||
+		same(l.Spec.Path, spec.Path) || same(l.Spec.DeadLetter, spec.DeadLetter)
 }

@@ -19,13 +19,14 @@ type Lanes struct {
 	poke     func()
 	all      map[string]*Lane
 	pauses   Pauses[string]
+	fenced   map[string]*Lane // ended: another process writes in their name
 }
 
 // NewLanes has no outputs yet. poke is called, by any goroutine, when one has ended
 // or a pause is over: then Reap and Start are due. Once deadline is over, what is not
 // written is given up.
 func NewLanes(env LaneEnv, m *status.Metrics, deadline *Deadline, poke func()) *Lanes {
-	return &Lanes{env, m, deadline, poke, map[string]*Lane{}, Pauses[string]{}}
+	return &Lanes{env, m, deadline, poke, map[string]*Lane{}, Pauses[string]{}, map[string]*Lane{}}
 }
 
 // At is the output of that name if it is at work as the plan wants it, else nil.
@@ -37,12 +38,38 @@ func (s *Lanes) At(p Plan, name string) *Lane {
 	return nil
 }
 
+// Idle says why no follower can run for the output of that name; "": one can.
+func (s *Lanes) Idle(p Plan, name string) string {
+	switch l := s.At(p, name); {
+	case s.isFenced(p.Outputs[name]):
+		return "its output was taken over by another process; it starts again when its configuration changes, or with the daemon"
+	case l == nil:
+		return "its output is not open"
+	case !l.Ready():
+		return "its output has not told yet which positions it holds"
+	}
+	return ""
+}
+
+// Fenced is the name of an output that another process has taken over; "": none.
+func (s *Lanes) Fenced() (name string) {
+	for name = range s.fenced {
+		return name
+	}
+	return ""
+}
+
+func (s *Lanes) isFenced(spec logconfig.Output) bool {
+	l := s.fenced[spec.Name]
+	return l != nil && l.Spec.Equal(spec)
+}
+
 // OpenNew opens the outputs of a plan that are new and write where no other one does;
 // the rest has to wait until those before have ended. They are for Take or Discard.
 // On an error none is open.
 func (s *Lanes) OpenNew(p Plan) (opened []*Lane, err error) {
 	for name, spec := range p.Outputs {
-		if s.inTheWay(spec, func(*Lane) bool { return true }) {
+		if s.inTheWay(spec, func(*Lane) bool { return true }) || s.isFenced(spec) {
 			continue
 		}
 		l, err := s.env.Open(spec, s.metrics.Output(name))
@@ -87,7 +114,7 @@ func (s *Lanes) inTheWay(spec logconfig.Output, those func(*Lane) bool) bool {
 func (s *Lanes) start(p Plan, l *Lane) {
 	for k := range p.Tails {
 		if k.Output == l.Spec.Name {
-			s.metrics.Tail(k).Dropped() // what the lane before did not deliver is read again
+			s.metrics.Tail(k).Rewound() // what the lane before did not deliver is read again
 		}
 	}
 	s.all[l.Spec.Name] = l
@@ -98,7 +125,7 @@ func (s *Lanes) start(p Plan, l *Lane) {
 // they are opened again after a pause.
 func (s *Lanes) Start(p Plan) (failed []string) {
 	for name, spec := range p.Outputs {
-		if s.inTheWay(spec, (*Lane).Stopping) || !s.pauses.Over(name) {
+		if s.inTheWay(spec, (*Lane).Stopping) || !s.pauses.Over(name) || s.isFenced(spec) {
 			continue
 		}
 		l, err := s.env.Open(spec, s.metrics.Output(name))
@@ -136,6 +163,11 @@ func (s *Lanes) Reap(p Plan) (failed []string, err error) {
 		err := l.Err()
 		gone := (*output.GoneError)(nil)
 		switch {
+		case errors.As(err, new(*output.FencedError)):
+			s.fenced[name] = l
+			failed = append(failed, name)
+			s.env.Log.Error("an output was taken over by another process; it stops here, the others run on",
+				"output", name, "error", err)
 		case errors.As(err, &gone):
 			return failed, fmt.Errorf("the reader of %s has gone: %w", gone.Output, gone.Err)
 		case !l.Stopping():

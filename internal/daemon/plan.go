@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/logcatchsys/logcatchsys/internal/output"
 	"github.com/logcatchsys/logcatchsys/internal/status"
 	"github.com/logcatchsys/logcatchsys/logconfig"
 	"github.com/logcatchsys/logcatchsys/logtailf"
@@ -33,7 +34,11 @@ func NewPlan(c *logconfig.Config, host string, once bool) Plan {
 		tail := tailOf(c, s)
 		tail.Host, tail.Once = host, once
 		for _, name := range s.Outputs {
-			p.Tails[status.Key{Source: s.Name, Output: name}] = tail
+			own := tail
+			if most := output.MaxLine(p.Outputs[name]); most > 0 {
+				own.MaxLine = min(own.MaxLine, most)
+			}
+			p.Tails[status.Key{Source: s.Name, Output: name}] = own
 		}
 	}
 	return p

@@ -37,7 +37,7 @@ func BenchmarkPump(b *testing.B) {
 func benchmarkPump(b *testing.B, o Output, ledger Ledger, text string) {
 	f, err := record.NewFormat("raw", "h")
 	must(b, err)
-	p := NewPump(PumpConfig{Name: "x", Output: o, Ledger: ledger, Format: f, Log: quiet()})
+	p := NewPump(PumpConfig{Name: "x", Output: o, Ledger: ledger, Encoder: f, Log: quiet()})
 	ctx, stop := context.WithCancel(bg)
 	ended := make(chan error)
 	go func() { ended <- p.Run(ctx, bg) }()

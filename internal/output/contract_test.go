@@ -200,13 +200,16 @@ func TestContractCancelled(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	for spec, want := range map[Spec]string{
-		{Name: "a", Type: "kafke"}:                    `output a: unknown type "kafke": one of file, stdout`,
-		{Name: "a", Type: "file", Path: "/x/{sorce}"}: "unknown placeholder {sorce",
-		{Name: "a", Type: "file", Path: "/x/{source"}: "unknown placeholder {source",
+	for _, c := range []struct {
+		spec Spec
+		want string
+	}{
+		{Spec{Name: "a", Type: "kafke"}, `output a: unknown type "kafke": one of `},
+		{Spec{Name: "a", Type: "file", Path: "/x/{sorce}"}, "unknown placeholder {sorce"},
+		{Spec{Name: "a", Type: "file", Path: "/x/{source"}, "unknown placeholder {source"},
 	} {
-		if _, err := Open(spec, Env{Log: quiet()}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v, want %s", spec, err, want)
+		if _, err := Open(c.spec, Env{Log: quiet()}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %s", c.spec, err, c.want)
 		}
 	}
 	_, err := Open(Spec{Name: "a", Type: "file", Path: "/x"}, Env{Log: quiet(), Undo: []byte("{")})

@@ -115,12 +115,12 @@ func pumpUntilKilled(dir string, stop bool) error {
 	if err != nil {
 		return err
 	}
-	p := NewPump(PumpConfig{Name: "archive", Output: o, Ledger: ledger, Format: format, Log: quiet()})
+	p := NewPump(PumpConfig{Name: "archive", Output: o, Ledger: ledger, Encoder: format, Log: quiet()})
 	p.idle, p.busy = time.Millisecond, 5*time.Millisecond // many commits in a short life
 	ctx, cancel := context.WithCancel(bg)
 	followers, ended := followCrash(ctx, p, ledger)
 	if stop {
-		time.AfterFunc(100*time.Millisecond, cancel)
+		time.AfterFunc(500*time.Millisecond, cancel)
 	}
 	followers.Wait()
 	cancel()

@@ -71,7 +71,7 @@ type disk struct {
 }
 
 func openFile(spec Spec, env Env) (Output, error) {
-	path, err := parseTemplate(spec.Path)
+	path, err := parseTemplate("path", spec.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (o *file) target(b *record.Batch) (*target, error) {
 			return nil, err
 		}
 	}
-	path := o.path.path(b.Source, o.host, b.Read)
+	path := o.path.fill(b, o.host, safeName)
 	if b.Partial != nil && b.Partial.Piece > 0 {
 		path = o.begun(b, path)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/record"
+	"github.com/logcatchsys/logcatchsys/logconfig"
 )
 
 // A real full disk: 1 MiB of tmpfs. Nothing is lost or written twice when it is made
@@ -33,7 +34,7 @@ func TestFileFullDisk(t *testing.T) {
 	must(t, err)
 	full := make(chan struct{}, 1)
 	log, said := logged()
-	p := NewPump(PumpConfig{Name: "archive", Output: o, Ledger: ledger, Format: format, Log: log, RetryInitial: time.Millisecond, RetryMax: time.Millisecond,
+	p := NewPump(PumpConfig{Name: "archive", Output: o, Ledger: ledger, Encoder: format, Log: log, Retry: logconfig.Retry{Initial: time.Millisecond, Max: time.Millisecond},
 		Hooks: Hooks{Retry: func() {
 			select {
 			case full <- struct{}{}:

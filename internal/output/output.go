@@ -8,20 +8,25 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/record"
+	"github.com/logcatchsys/logcatchsys/logconfig"
 )
 
 // Output is where records go. One goroutine, the Pump's, calls all its verbs.
 //
-// Errors are to be tried again after a pause, except *GoneError and *LostError.
+// Errors are to be tried again after a pause, except *GoneError, *LostError and
+// *FencedError. An error that holds a *BusyError asks for a longer pause.
 type Output interface {
 	// Write takes the whole batch (nil) or not yet the whole of it (an error): then it
-	// is called again with the same batch, and goes on where it stopped.
+	// is called again with the same batch, and goes on where it stopped. An output
+	// that buffers copies what it needs: the batch is used again after a nil.
 	Write(ctx context.Context, b *record.Batch) error
 
 	// Flush makes all that was taken durable. It returns what the output must know
@@ -31,54 +36,108 @@ type Output interface {
 	// whole counts as not taken.
 	Flush(ctx context.Context) (undo []byte, err error)
 
-	// Close lets go of everything. It may be called twice.
+	// Close lets go of everything, and gives up what was not flushed. It may be called
+	// twice, and does not wait for the far end.
 	Close() error
 }
 
-// Spec says which output to open.
-type Spec struct {
-	Name    string
-	Type    string // stdout, file
-	Format  string // text, raw, json
-	Path    string // file: an absolute path template, see File
-	MaxSize int64  // file: bytes after which it is rotated; 0: never
-	Keep    int    // file: rotated generations that are kept, at least 1
-	Sync    bool   // file: on the disk before a position is committed
+// An Encoder is an output that encodes batches itself. Followers call Encode side by
+// side, on their own goroutines; it sets b.Out, and b.Spans where the output needs them.
+type Encoder interface{ Encode(b *record.Batch) }
+
+// A Keeper is an output that keeps positions itself, with the records.
+type Keeper interface {
+	// Positions gives what the far end holds, before anything is written. known says
+	// whether the checkpoint has a position of that key: others may be forgotten when
+	// they are old.
+	Positions(ctx context.Context, known func(key string) bool) ([]checkpoint.Entry, error)
 }
+
+// Spec says which output to open.
+type Spec = logconfig.Output
 
 // Env is what an output gets from the process around it.
 type Env struct {
-	Host   string
-	Undo   []byte                  // the note that was committed last, nil: none
-	Note   func(undo []byte) error // commits a note without positions, durably
-	Log    *slog.Logger
-	Stdout *os.File
-	Now    func() time.Time // nil: time.Now
+	Host    string
+	Undo    []byte                                   // the note that was committed last, nil: none
+	Note    func(undo []byte) error                  // commits a note without positions, durably
+	Dropped func(source, reason string, records int) // counts what is given up; nil: nobody counts
+	Log     *slog.Logger
+	Stdout  *os.File
+	Now     func() time.Time // nil: time.Now
+
+	// Dial opens the connections of outputs over the network; nil: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// A kind is a type of output.
+type kind struct {
+	open func(Spec, Env) (Output, error)
+
+	// probe tries what delivering needs, and sends no record. samples are empty batches,
+	// one for each source, by which templates are filled in.
+	probe func(ctx context.Context, spec Spec, env Env, samples []*record.Batch) error
+
+	maxLine int // bytes of a line that it surely takes; 0: of any length
 }
 
 // A new output is one line here.
-var types = map[string]func(Spec, Env) (Output, error){
-	"stdout": openStdout,
-	"file":   openFile,
+var kinds = map[string]kind{
+	"stdout": {openStdout, probeStdout, 0},
+	"file":   {openFile, probeFile, 0},
+	"http":   {openHTTP, probeHTTP, 0},
 }
 
-// Open opens the output that spec describes. An error is final: it is in the
-// specification or in the note.
-func Open(spec Spec, env Env) (Output, error) {
-	open, ok := types[spec.Type]
+func kindOf(spec Spec) (kind, error) {
+	k, ok := kinds[spec.Type]
 	if !ok {
-		names := slices.Sorted(maps.Keys(types))
-		return nil, fmt.Errorf("output %s: unknown type %q: one of %s", spec.Name, spec.Type, strings.Join(names, ", "))
+		names := slices.Sorted(maps.Keys(kinds))
+		return k, fmt.Errorf("output %s: unknown type %q: one of %s", spec.Name, spec.Type, strings.Join(names, ", "))
 	}
-	if env.Now == nil {
-		env.Now = time.Now
+	return k, nil
+}
+
+func (e Env) complete() Env {
+	if e.Now == nil {
+		e.Now = time.Now
 	}
-	o, err := open(spec, env)
+	if e.Dropped == nil {
+		e.Dropped = func(string, string, int) {}
+	}
+	if e.Dial == nil {
+		e.Dial = new(net.Dialer).DialContext
+	}
+	return e
+}
+
+// Open opens the output that spec describes. It does not wait for a far end. An error
+// is final: it is in the specification, in a file that it names, or in the note.
+func Open(spec Spec, env Env) (Output, error) {
+	k, err := kindOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	o, err := k.open(spec, env.complete())
 	if err != nil {
 		return nil, fmt.Errorf("output %s: %w", spec.Name, err)
 	}
 	return o, nil
 }
+
+// Probe tries whether the output that spec describes could deliver: that its far end
+// is there, is the one it should be, and lets us in. It sends no record. The error
+// says in one line what is wrong.
+func Probe(ctx context.Context, spec Spec, env Env, samples []*record.Batch) error {
+	k, err := kindOf(spec)
+	if err != nil {
+		return err
+	}
+	return explained(k.probe(ctx, spec, env.complete(), samples))
+}
+
+// MaxLine is how many bytes of a line the output surely takes in one record; 0: of
+// any length.
+func MaxLine(spec Spec) int { return kinds[spec.Type].maxLine }
 
 // A GoneError is final: nobody reads this output any more.
 type GoneError struct {
@@ -106,3 +165,26 @@ func (e *LostError) Error() string {
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
+
+// A FencedError is final for its output: another process writes in its name. Nothing
+// more may be written by this one; the other outputs are not concerned.
+type FencedError struct {
+	Output string
+	Err    error
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("output %s: another process has taken over: %v", e.Output, e.Err)
+}
+
+func (e *FencedError) Unwrap() error { return e.Err }
+
+// A BusyError asks for a pause before the next try.
+type BusyError struct {
+	After time.Duration // at least; longer than an hour counts as an hour
+	Err   error
+}
+
+func (e *BusyError) Error() string { return e.Err.Error() }
+
+func (e *BusyError) Unwrap() error { return e.Err }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/record"
+	"github.com/logcatchsys/logcatchsys/logconfig"
 )
 
 const (
@@ -36,14 +37,18 @@ type Hooks struct {
 
 // PumpConfig is what a Pump needs. All but Hooks is required.
 type PumpConfig struct {
-	Name         string
-	Output       Output
-	Ledger       Ledger
-	Format       *record.Format
-	Log          *slog.Logger
-	Hooks        Hooks
-	RetryInitial time.Duration // the first pause after an error; 0: 100 ms
-	RetryMax     time.Duration // pauses double up to this; 0: 30 s
+	Name    string
+	Output  Output
+	Ledger  Ledger
+	Encoder Encoder // what the output gets; one that is an Encoder itself needs none
+	Log     *slog.Logger
+	Hooks   Hooks
+	Retry   logconfig.Retry // zero: from 100 ms to 30 s
+	Age     time.Duration   // how long a record waits for others before it is flushed; 0: a second
+
+	// Restore asks an output that keeps positions itself for them and puts them into the
+	// ledger, before anything else happens. Only a Keeper needs it.
+	Restore func(ctx context.Context, k Keeper) error
 }
 
 // A syncer is an output whose Flush may wait for the disk. It is flushed less often
@@ -60,6 +65,8 @@ type Pump struct {
 	free  chan *record.Batch
 	queue chan *record.Batch
 
+	ready chan struct{} // closed when positions are known and followers may start
+
 	idle, busy time.Duration // between commits
 	syncs      bool          // a flush waits for the disk, and so would a backlog with each
 
@@ -74,21 +81,31 @@ type Pump struct {
 
 // NewPump gives a pump that waits for Run. It takes the output over: Run closes it.
 func NewPump(cfg PumpConfig) *Pump {
-	if cfg.RetryInitial <= 0 {
-		cfg.RetryInitial = 100 * time.Millisecond
+	if cfg.Retry.Initial <= 0 {
+		cfg.Retry.Initial = 100 * time.Millisecond
 	}
-	if cfg.RetryMax <= 0 {
-		cfg.RetryMax = 30 * time.Second
+	if cfg.Retry.Max <= 0 {
+		cfg.Retry.Max = 30 * time.Second
+	}
+	if cfg.Age <= 0 {
+		cfg.Age = commitBusy
+	}
+	if e, ok := cfg.Output.(Encoder); ok {
+		cfg.Encoder = e
 	}
 	s, ok := cfg.Output.(syncer)
 	p := &Pump{
 		cfg:     cfg,
 		syncs:   ok && s.Syncs(),
 		free:    make(chan *record.Batch, batches),
-		idle:    commitIdle,
-		busy:    commitBusy,
+		ready:   make(chan struct{}),
+		idle:    min(commitIdle, cfg.Age),
+		busy:    cfg.Age,
 		queue:   make(chan *record.Batch, batches),
 		pending: newPending(),
+	}
+	if _, ok := cfg.Output.(Keeper); !ok {
+		close(p.ready)
 	}
 	for range batches {
 		p.free <- record.NewBatch(batchSize)
@@ -106,10 +123,14 @@ func (p *Pump) Return(b *record.Batch) {
 	p.free <- b
 }
 
+// Ready is closed when followers may start: an output that keeps positions itself has
+// given them.
+func (p *Pump) Ready() <-chan struct{} { return p.ready }
+
 // Put hands b over to be written after all that were put before it. It encodes b
 // on the caller's goroutine and never blocks on the output.
 func (p *Pump) Put(b *record.Batch) {
-	p.cfg.Format.Encode(b)
+	p.cfg.Encoder.Encode(b)
 	p.put.Lock()
 	defer p.put.Unlock()
 	if b.Key != "" { // a pipe has no positions
@@ -118,17 +139,22 @@ func (p *Pump) Put(b *record.Batch) {
 	p.queue <- b // has room for every batch there is
 }
 
-// Run delivers until ctx ends, and then what was put by that time: nil says that all
+// Run asks an output that keeps positions for them; until it has them, the end of ctx
+// ends it. It delivers until ctx ends, and then what was put by that time: nil says that all
 // of it is written, flushed and committed. When drain ends too, it gives up what is
 // not written and says so. The followers must have stopped before ctx ends.
 //
-// An error of type *GoneError or *LostError ends it at once; what was written before
-// a *GoneError is committed. Run closes the output. A Write that hangs in the kernel
+// An error of type *GoneError, *LostError or *FencedError ends it at once; what was
+// written before a *GoneError is committed. Run closes the output. A Write that hangs in the kernel
 // outlives drain: the owner who cannot wait leaves Run behind.
 func (p *Pump) Run(ctx, drain context.Context) error {
+	if err := p.restore(ctx); err != nil {
+		return errors.Join(unlessEnded(ctx, err), p.cfg.Output.Close())
+	}
 	err := p.deliver(ctx, drain)
 	var lost *LostError
-	if err != nil && !errors.As(err, &lost) {
+	var fenced *FencedError
+	if err != nil && !errors.As(err, &lost) && !errors.As(err, &fenced) {
 		// A last try, without pauses, to keep what is written from being repeated.
 		if cerr := p.commit(drain); cerr != nil {
 			err = fmt.Errorf("%w; %w", err, cerr)
@@ -140,6 +166,28 @@ func (p *Pump) Run(ctx, drain context.Context) error {
 		err = p.retry(drain, "commit", func() error { return p.cfg.Ledger.Commit(nil, []byte{}) })
 	}
 	return errors.Join(err, p.cfg.Output.Close())
+}
+
+// restore asks a Keeper for its positions, however long it takes.
+func (p *Pump) restore(ctx context.Context) error {
+	keeper, ok := p.cfg.Output.(Keeper)
+	if !ok {
+		return nil
+	}
+	err := p.retry(ctx, "reading positions", func() error { return p.cfg.Restore(ctx, keeper) })
+	if err == nil {
+		close(p.ready)
+	}
+	return err
+}
+
+// unlessEnded is err, or nil if ctx has ended: then nothing was taken, and nothing is
+// missed.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !final(err) {
+		return nil
+	}
+	return err
 }
 
 func (p *Pump) deliver(ctx, drain context.Context) error {
@@ -169,9 +217,15 @@ func (p *Pump) deliver(ctx, drain context.Context) error {
 }
 
 // due is when the next commit is. One that is slow comes less often: lines that come
-// meanwhile wait for it, and that shall happen to far fewer than one in a hundred.
+// meanwhile wait for it. Where a Write is all that a reader needs to see them, that
+// shall happen to far fewer than one in a hundred; elsewhere they wait for the flush
+// in any case.
 func (p *Pump) due() time.Time {
-	every := min(max(p.idle, 300*p.cost), p.busy)
+	times := time.Duration(4)
+	if p.syncs {
+		times = 300
+	}
+	every := min(max(p.idle, times*p.cost), p.busy)
 	if len(p.queue) > 0 && p.syncs {
 		every = p.busy
 	}

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// longestBusy bounds the pause that a far end may ask for.
+const longestBusy = time.Hour
+
 // retry calls do until it succeeds, with growing pauses, until ctx ends or the error
 // is final. An outage is logged once when it begins, when its cause changes, and
 // when it is over.
@@ -35,25 +38,29 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if p.cfg.Hooks.Retry != nil {
 			p.cfg.Hooks.Retry()
 		}
-		p.pause(ctx, tries)
+		p.pause(ctx, tries, err)
 	}
 }
 
 func final(err error) bool {
 	var gone *GoneError
 	var lost *LostError
-	return errors.As(err, &gone) || errors.As(err, &lost)
+	var fenced *FencedError
+	return errors.As(err, &gone) || errors.As(err, &lost) || errors.As(err, &fenced)
 }
 
 // pause waits before try number tries+1: the first pause doubled each time up to the
 // longest, less up to half of it by chance, so that outputs that failed together do
-// not come back together.
-func (p *Pump) pause(ctx context.Context, tries int) {
-	d := p.cfg.RetryMax
+// not come back together; but at least as long as the error asks for.
+func (p *Pump) pause(ctx context.Context, tries int, err error) {
+	d := p.cfg.Retry.Max
 	if shift := tries - 1; shift < 32 {
-		d = min(d, p.cfg.RetryInitial<<shift)
+		d = min(d, p.cfg.Retry.Initial<<shift)
 	}
 	d -= time.Duration(rand.Int64N(int64(d)/2 + 1))
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+		d = max(d, min(busy.After, longestBusy))
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

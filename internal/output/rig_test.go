@@ -85,7 +85,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{out: &scripted{}, ledger: &memLedger{}, ended: make(chan error, 1)}
 	log, text := logged()
 	r.log = text
-	r.Pump = NewPump(PumpConfig{Name: "x", Output: r.out, Ledger: r.ledger, Format: f, Log: log,
+	r.Pump = NewPump(PumpConfig{Name: "x", Output: r.out, Ledger: r.ledger, Encoder: f, Log: log,
 		Hooks: Hooks{Retry: func() { r.retry.Add(1) }}})
 	return r
 }

@@ -4,6 +4,8 @@ package record
 
 import (
 	"bytes"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +31,10 @@ type Batch struct {
 	Out []byte
 	buf []byte // memory of Out, kept for reuse
 
+	// Spans are the records in Out, one after another without a gap. Only encoders of
+	// outputs that take single records fill them in.
+	Spans []Span
+
 	// Key and Mark are what the checkpoint stores once the output has durably
 	// accepted the batch. Neither this package nor an output looks inside.
 	Key  string
@@ -36,6 +42,12 @@ type Batch struct {
 
 	// Accepted, if not nil, is set to To once the batch is accepted.
 	Accepted *atomic.Int64
+}
+
+// A Span is one record in a batch's Out: it begins where the one before it ends.
+type Span struct {
+	Offset int64 // where the record's message starts in the generation
+	End    int   // of the record in Out
 }
 
 // A Partial marks one piece of an over-long line.
@@ -58,16 +70,37 @@ const (
 func NewBatch(size int) *Batch { return &Batch{Data: make([]byte, 0, size)} }
 
 // Recycle makes b empty for its next use. It keeps the memory of Data (or takes
-// size bytes if there is none, or too much), of Mark and of Out.
+// size bytes if there is none, or too much), of Mark, of Out and of Spans.
 func (b *Batch) Recycle(size int) {
-	data, mark, buf := b.Data[:0], b.Mark[:0], b.buf
+	data, mark, buf, spans := b.Data[:0], b.Mark[:0], b.buf, b.Spans[:0]
 	if cap(data) > maxData || cap(data) == 0 {
 		data = make([]byte, 0, size)
 	}
 	if cap(buf) > maxOut {
 		buf = nil
 	}
-	*b = Batch{Data: data, Mark: mark, buf: buf}
+	*b = Batch{Data: data, Mark: mark, buf: buf, Spans: spans}
+}
+
+// AppendID appends the id of the record at offset: the same on every attempt, and of
+// no other record.
+func (b *Batch) AppendID(dst []byte, offset int64) []byte {
+	dst = append(dst, b.Gen...)
+	dst = append(dst, ':')
+	return strconv.AppendInt(dst, offset, 10)
+}
+
+// Encode sets Out and Spans to what one appends for each record. It allocates nothing
+// once the memory has grown to what such batches need.
+func (b *Batch) Encode(size int, one func(dst []byte, offset int64, message []byte) []byte) {
+	out, spans := slices.Grow(b.buf[:0], size), b.Spans[:0]
+	b.Each(func(offset int64, message []byte) bool {
+		out = one(out, offset, message)
+		spans = append(spans, Span{offset, len(out)})
+		return true
+	})
+	b.Spans = spans
+	b.set(out)
 }
 
 // Each yields the batch's records until yield returns false. The message has no

@@ -14,6 +14,7 @@ type Format struct {
 	encode func(*Format, *Batch)
 	head   string // json: what stands between timestamp and source
 	color  bool   // terminal: a colour for each source
+	ids    bool   // json: with the record's id
 }
 
 // A new format is one line here.
@@ -24,9 +25,40 @@ var formats = map[string]func(*Format, *Batch){
 	"terminal": (*Format).terminal,
 }
 
+// Those for outputs that take single records.
+var messages = map[string]func(*Format, *Batch){
+	"text": (*Format).textMessages,
+	"raw":  (*Format).rawMessages,
+	"json": (*Format).jsonMessages,
+}
+
+// Those for outputs that take many records in one body.
+var bodies = map[string]func(*Format, *Batch){
+	"text": (*Format).textLines,
+	"raw":  (*Format).rawLines,
+	"json": (*Format).jsonLines,
+}
+
+// NewMessages gives the format called name, text, raw or json, for outputs that take
+// single records: Encode sets the batch's Spans too, and no record has a line end.
+func NewMessages(name, host string) (*Format, error) { return newFormat(messages, name, host) }
+
+// NewLines gives the format called name, text, raw or json, for outputs that take
+// lines but must know where each record is: Encode sets the batch's Spans too, each
+// record has a line end, and json has the record's id.
+func NewLines(name, host string) (*Format, error) {
+	f, err := newFormat(bodies, name, host)
+	if f != nil {
+		f.ids = true
+	}
+	return f, err
+}
+
 // NewFormat gives the format called name: text, raw, json, or terminal (text for
 // the eye). host is the machine's name, for json. The error lists the names.
-func NewFormat(name, host string) (*Format, error) {
+func NewFormat(name, host string) (*Format, error) { return newFormat(formats, name, host) }
+
+func newFormat(formats map[string]func(*Format, *Batch), name, host string) (*Format, error) {
 	encode, ok := formats[name]
 	if !ok {
 		names := slices.Sorted(maps.Keys(formats))
@@ -77,6 +109,23 @@ func (f *Format) raw(b *Batch) {
 		return true
 	})
 	b.set(out)
+}
+
+func (f *Format) textMessages(b *Batch) { b.messages(b.Source+": ", "") }
+
+func (f *Format) rawMessages(b *Batch) { b.messages("", "") }
+
+func (f *Format) textLines(b *Batch) { b.messages(b.Source+": ", "\n") }
+
+func (f *Format) rawLines(b *Batch) { b.messages("", "\n") }
+
+// messages sets Out to the messages, each with what stands before and behind it.
+func (b *Batch) messages(before, behind string) {
+	b.Encode(len(b.Data)+(b.Count+1)*(len(before)+len(behind)), func(out []byte, _ int64, message []byte) []byte {
+		out = append(out, before...)
+		out = append(out, message...)
+		return append(out, behind...)
+	})
 }
 
 func (b *Batch) set(out []byte) { b.Out, b.buf = out, out }

@@ -14,9 +14,25 @@ func jsonHead(host string) string {
 	return `","host":"` + string(appendEscaped(nil, []byte(host))) + `","source":"`
 }
 
-// json is one object a line. What is the same for the whole batch is written once,
-// at the start of the buffer, and copied from there for the other records.
-func (f *Format) json(b *Batch) {
+// json is one object a line.
+func (f *Format) json(b *Batch) { f.objects(b, "}\n", nil) }
+
+// jsonLines is json with spans.
+func (f *Format) jsonLines(b *Batch) { f.withSpans(b, "}\n") }
+
+// jsonMessages is an object a record, without line ends, and with spans.
+func (f *Format) jsonMessages(b *Batch) { f.withSpans(b, "}") }
+
+func (f *Format) withSpans(b *Batch, end string) {
+	spans := b.Spans[:0]
+	f.objects(b, end, func(offset int64, end int) { spans = append(spans, Span{offset, end}) })
+	b.Spans = spans
+}
+
+// objects encodes b as one object a record, each with end at its end, and tells span,
+// unless it is nil, where each ends. What is the same for the whole batch is written
+// once, at the start of the buffer, and copied from there for the other records.
+func (f *Format) objects(b *Batch, end string, span func(offset int64, end int)) {
 	out := append(b.buf[:0], `{"timestamp":"`...)
 	out = b.Read.UTC().AppendFormat(out, stamp)
 	out = append(out, f.head...)
@@ -37,14 +53,11 @@ func (f *Format) json(b *Batch) {
 		out = append(out, `,"message":"`...)
 		out = appendEscaped(out, message)
 		out = append(out, '"')
-		if b.Labels != "" {
-			out = append(out, `,"labels":`...)
-			out = append(out, b.Labels...)
+		out = f.rest(out, b, offset)
+		out = append(out, end...)
+		if span != nil {
+			span(offset, len(out))
 		}
-		if b.Partial != nil {
-			out = b.Partial.appendJSON(out)
-		}
-		out = append(out, "}\n"...)
 		return true
 	})
 	if first {
@@ -52,6 +65,31 @@ func (f *Format) json(b *Batch) {
 	}
 	b.set(out)
 }
+
+// rest is what follows the message of a record.
+func (f *Format) rest(out []byte, b *Batch, offset int64) []byte {
+	if b.Labels != "" {
+		out = append(out, `,"labels":`...)
+		out = append(out, b.Labels...)
+	}
+	if b.Partial != nil {
+		out = b.Partial.appendJSON(out)
+	}
+	if f.ids {
+		out = append(out, `,"id":"`...)
+		out = append(appendEscapedString(out, b.Gen), ':')
+		out = strconv.AppendInt(out, offset, 10)
+		out = append(out, '"')
+	}
+	return out
+}
+
+// AppendJSON appends s as the inside of a JSON string. Bytes that are not UTF-8 become
+// U+FFFD, one for each, as in encoding/json.
+func AppendJSON(dst, s []byte) []byte { return appendEscaped(dst, s) }
+
+// AppendJSONString is AppendJSON for a string.
+func AppendJSONString(dst []byte, s string) []byte { return appendEscapedString(dst, s) }
 
 func (p *Partial) appendJSON(out []byte) []byte {
 	out = append(out, `,"partial":{"piece":`...)

@@ -59,6 +59,7 @@ func lagSeconds(s Stats) float64 {
 
 var (
 	abandonedDesc = describe("abandoned_bytes_total", "Bytes that will never be delivered.", "source", "output", "reason")
+	droppedDesc   = describe("dropped_records_total", "Records that the output will never take; they are in its dead letter, if it has one.", "source", "output", "reason")
 	retriesDesc   = describe("retries_total", "Writes, flushes and commits that failed and were tried again.", "output")
 	reloadsDesc   = describe("config_reloads_total", "Changed configurations that were taken, or were not.", "result")
 	loadedDesc    = describe("config_last_reload_successful", "Whether the configuration was taken when it was loaded last.")
@@ -70,7 +71,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, tm := range tailMetrics {
 		out <- tm.desc
 	}
-	for _, d := range []*prometheus.Desc{abandonedDesc, retriesDesc, reloadsDesc, loadedDesc, loadedAtDesc} {
+	for _, d := range []*prometheus.Desc{abandonedDesc, droppedDesc, retriesDesc, reloadsDesc, loadedDesc, loadedAtDesc} {
 		out <- d
 	}
 }
@@ -85,8 +86,12 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 		for _, tm := range tailMetrics {
 			send(tm.desc, tm.kind, tm.value(e.tail, stats), e.Source, e.Output)
 		}
-		for reason, bytes := range e.tail.abandonedBytes() {
+		abandoned, dropped := e.tail.lost()
+		for reason, bytes := range abandoned {
 			send(abandonedDesc, prometheus.CounterValue, float64(bytes), e.Source, e.Output, reason)
+		}
+		for reason, records := range dropped {
+			send(droppedDesc, prometheus.CounterValue, float64(records), e.Source, e.Output, reason)
 		}
 	}
 	m.mu.RLock()

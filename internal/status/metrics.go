@@ -67,7 +67,7 @@ func (m *Metrics) Tail(k Key) *Tail {
 	defer m.mu.Unlock()
 	t := m.tails[k]
 	if t == nil {
-		t = &Tail{abandoned: map[string]int64{}, waits: "has not started yet"}
+		t = &Tail{abandoned: map[string]int64{}, dropped: map[string]int64{}, waits: "has not started yet"}
 		m.tails[k] = t
 	}
 	return t
@@ -147,5 +147,16 @@ func (o *Output) Delivered(source string, bytes, records int) {
 	o.metrics.mu.RUnlock()
 	if t != nil { // else it was removed with lines under way
 		t.delivered(bytes, records)
+	}
+}
+
+// Dropped counts records that the output gave up, by a reason of a few words.
+// Delivered is told of them too.
+func (o *Output) Dropped(source, reason string, records int) {
+	o.metrics.mu.RLock()
+	t := o.metrics.tails[Key{source, o.name}]
+	o.metrics.mu.RUnlock()
+	if t != nil {
+		t.gaveUp(reason, records)
 	}
 }

@@ -49,11 +49,15 @@ func TestFigures(t *testing.T) {
 	m.Output("out").Delivered("a", 60, 6)
 	m.Output("out").Delivered("unknown", 60, 6)
 	m.Output("out").Retry()
+	m.Output("out").Dropped("a", "refused", 2)
+	m.Output("out").Dropped("unknown", "refused", 2)
+	m.Output("out").Delivered("a", 0, 3)
 	for series, want := range map[string]string{
 		`read_bytes_total{output="out",source="a"}`:                         "101",
 		`read_records_total{output="out",source="a"}`:                       "11",
 		`delivered_bytes_total{output="out",source="a"}`:                    "60",
-		`delivered_records_total{output="out",source="a"}`:                  "6",
+		`delivered_records_total{output="out",source="a"}`:                  "7",
+		`dropped_records_total{output="out",reason="refused",source="a"}`:   "2",
 		`tailer_restarts_total{output="out",source="a"}`:                    "1",
 		`lag_bytes{output="out",source="a"}`:                                "7",
 		`open_files{output="out",source="a"}`:                               "2",
@@ -70,14 +74,14 @@ func TestFigures(t *testing.T) {
 	if lag := m.value(`lag_seconds{output="out",source="a"}`); !strings.HasPrefix(lag, "3600") {
 		t.Errorf("lag_seconds is %s", lag)
 	}
-	if bytes, records := a.Underway(); bytes != 41 || records != 5 {
+	if bytes, records := a.Underway(); bytes != 41 || records != 2 {
 		t.Errorf("%d bytes, %d records under way", bytes, records)
 	}
-	a.Dropped()
+	a.Rewound()
 	if bytes, records := a.Underway(); bytes != 0 || records != 0 {
-		t.Errorf("%d bytes, %d records under way after Dropped", bytes, records)
+		t.Errorf("%d bytes, %d records under way after Rewound", bytes, records)
 	}
-	if bytes, records := a.Delivered(); bytes != 60 || records != 6 {
+	if bytes, records := a.Delivered(); bytes != 60 || records != 7 {
 		t.Errorf("%d bytes, %d records delivered", bytes, records)
 	}
 }

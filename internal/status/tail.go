@@ -27,6 +27,8 @@ type Tail struct {
 
 	mu        sync.Mutex
 	abandoned map[string]int64 // bytes by reason
+	dropped   map[string]int64 // records by reason
+	owed      int64            // dropped records that delivered will be told of
 	stats     func() Stats     // nil: nothing runs
 	waits     string           // why nothing runs
 }
@@ -41,9 +43,27 @@ func (t *Tail) Read(bytes, records int) {
 
 func (t *Tail) delivered(bytes, records int) {
 	t.deliveredBytes.Add(int64(bytes))
-	t.deliveredRecords.Add(int64(records))
+	t.deliveredRecords.Add(int64(records) - t.settle(int64(records)))
 	t.lineBytes.Add(-int64(bytes))
 	t.lineRecords.Add(-int64(records))
+}
+
+// gaveUp counts records that the output will never deliver. They are among those that
+// delivered is told of next.
+func (t *Tail) gaveUp(reason string, records int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dropped[reason] += int64(records)
+	t.owed += int64(records)
+}
+
+// settle is how many of the records that left were not delivered but dropped.
+func (t *Tail) settle(records int64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(t.owed, records)
+	t.owed -= n
+	return n
 }
 
 // Abandoned counts bytes that will never be delivered.
@@ -78,8 +98,8 @@ func (t *Tail) Delivered() (bytes, records int64) {
 // Underway is what was read and not delivered yet.
 func (t *Tail) Underway() (bytes, records int64) { return t.lineBytes.Load(), t.lineRecords.Load() }
 
-// Dropped takes note that what was under way will be read again.
-func (t *Tail) Dropped() {
+// Rewound takes note that what was under way will be read again.
+func (t *Tail) Rewound() {
 	t.lineBytes.Store(0)
 	t.lineRecords.Store(0)
 }
@@ -102,8 +122,9 @@ func (t *Tail) notReady() string {
 	return waits
 }
 
-func (t *Tail) abandonedBytes() map[string]int64 {
+// lost is what will never be delivered, by reason.
+func (t *Tail) lost() (bytes, records map[string]int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.abandoned)
+	return maps.Clone(t.abandoned), maps.Clone(t.dropped)
 }

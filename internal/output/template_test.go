@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/logcatchsys/logcatchsys/internal/record"
 )
 
 func TestTemplate(t *testing.T) {
@@ -18,10 +20,13 @@ func TestTemplate(t *testing.T) {
 		{"/x/{source}", "../../etc/pass\x00wd", "", "/x/.._.._etc_pass_wd"},
 		{"/x/{source}", "a\\b:c\n\xff", "", "/x/a_b_c__"},
 		{"/x/{source}", "日志", "", "/x/日志"},
+		{"/x/{name}-{label.env}{label.none}", "s", "", "/x/app.log-a_b_"},
+		{"/x{file}", "s", "", "/x_var_log_app.log"},
 	} {
-		parsed, err := parseTemplate(c.template)
+		parsed, err := parseTemplate("path", c.template)
 		must(t, err)
-		if got := parsed.path(c.source, c.host, at); got != c.want {
+		b := &record.Batch{Source: c.source, File: "/var/log/app.log", Labels: `{"env":"a/b"}`, Read: at}
+		if got := parsed.fill(b, c.host, safeName); got != c.want {
 			t.Errorf("%s: %q, want %q", c.template, got, c.want)
 		}
 	}
@@ -31,11 +36,12 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("/x/{source}/{host}", "..", "a/b")
 	f.Add("/{yyyy}{", "", "\x00")
 	f.Fuzz(func(t *testing.T, template, source, host string) {
-		if parsed, err := parseTemplate(template); err == nil {
-			parsed.path(source, host, hour)
+		b := &record.Batch{Source: source, File: "/" + host, Labels: `{"` + host, Read: hour}
+		if parsed, err := parseTemplate("path", template); err == nil {
+			parsed.fill(b, host, nil)
 		}
-		safe, _ := parseTemplate("/x/{source}/{host}/f")
-		path := safe.path(source, host, hour)
+		safe, _ := parseTemplate("path", "/x/{source}/{host}/f")
+		path := safe.fill(b, host, safeName)
 		if path != filepath.Clean(path) || strings.Count(path, "/") != 4 || strings.ContainsAny(path, "\x00\n") {
 			t.Errorf("%q and %q lead to %q", source, host, path)
 		}
