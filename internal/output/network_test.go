@@ -34,6 +34,8 @@ type farEnd struct {
 // A new output over the network joins with one line.
 var farEnds = map[string]func(t *testing.T) farEnd{
 	"http":       httpFarEnd,
+	"loki":       func(t *testing.T) farEnd { return lokiFarEnd(t, "protobuf") },
+	"loki, json": func(t *testing.T) farEnd { return lokiFarEnd(t, "json") },
 	"http, zstd": func(t *testing.T) farEnd { e := httpFarEnd(t); e.spec.Compression = "zstd"; return e },
 }
 

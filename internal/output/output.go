@@ -86,6 +86,7 @@ var kinds = map[string]kind{
 	"stdout": {openStdout, probeStdout, 0},
 	"file":   {openFile, probeFile, 0},
 	"http":   {openHTTP, probeHTTP, 0},
+	"loki":   {openLoki, probeLoki, lokiMaxLine},
 }
 
 func kindOf(spec Spec) (kind, error) {

@@ -30,6 +30,7 @@ type Batch struct {
 	// Out is Data in the output's format. It may share memory with Data.
 	Out []byte
 	buf []byte // memory of Out, kept for reuse
+	old []byte // memory of what Wrap has wrapped
 
 	// Spans are the records in Out, one after another without a gap. Only encoders of
 	// outputs that take single records fill them in.
@@ -72,14 +73,17 @@ func NewBatch(size int) *Batch { return &Batch{Data: make([]byte, 0, size)} }
 // Recycle makes b empty for its next use. It keeps the memory of Data (or takes
 // size bytes if there is none, or too much), of Mark, of Out and of Spans.
 func (b *Batch) Recycle(size int) {
-	data, mark, buf, spans := b.Data[:0], b.Mark[:0], b.buf, b.Spans[:0]
+	data, mark, buf, old, spans := b.Data[:0], b.Mark[:0], b.buf, b.old, b.Spans[:0]
 	if cap(data) > maxData || cap(data) == 0 {
 		data = make([]byte, 0, size)
 	}
 	if cap(buf) > maxOut {
 		buf = nil
 	}
-	*b = Batch{Data: data, Mark: mark, buf: buf, Spans: spans}
+	if cap(old) > maxOut {
+		old = nil
+	}
+	*b = Batch{Data: data, Mark: mark, buf: buf, old: old, Spans: spans}
 }
 
 // AppendID appends the id of the record at offset: the same on every attempt, and of
@@ -100,6 +104,18 @@ func (b *Batch) Encode(size int, one func(dst []byte, offset int64, message []by
 		return true
 	})
 	b.Spans = spans
+	b.set(out)
+}
+
+// Wrap replaces each record in Out, as the Spans have it, by what one appends for it.
+func (b *Batch) Wrap(one func(dst []byte, offset int64, encoded []byte) []byte) {
+	out, from := b.old[:0], 0
+	for i, s := range b.Spans {
+		out = one(out, s.Offset, b.Out[from:s.End])
+		from = s.End
+		b.Spans[i].End = len(out)
+	}
+	b.old = b.Out
 	b.set(out)
 }
 
