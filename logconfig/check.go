@@ -32,7 +32,7 @@ func (d *document) check(raw *rawConfig, file string) *Config {
 	if d.checkPath("state", raw.State) {
 		c.State = resolve(folder, raw.State)
 	}
-	c.Outputs = d.checkOutputs(raw.Outputs, folder)
+	c.Outputs = d.checkOutputs(raw.Outputs, folder, c.State)
 	c.Sources = d.checkSources(raw.ConfigPath, c.Outputs, folder)
 	c.Warnings = d.warnings
 	return c

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (d *document) checkSources(raws []rawSource, outs []Output, folder string) 
 	}
 	d.warnShared(srcs)
 	d.warnUnused(srcs, outs)
+	d.warnLabels(srcs, outs)
 	d.checkLoops(srcs, outs)
 	return srcs
 }
@@ -187,20 +189,44 @@ func (d *document) warnUnused(srcs []Source, outs []Output) {
 	}
 }
 
+// warnLabels remarks on labels that a template wants and a source does not have.
+func (d *document) warnLabels(srcs []Source, outs []Output) {
+	for i, o := range outs {
+		wanted := o.labels()
+		for _, s := range srcs {
+			if len(wanted) == 0 || !slices.Contains(s.Outputs, o.Name) {
+				continue
+			}
+			for _, name := range wanted {
+				if _, ok := s.Labels[name]; !ok {
+					d.warn(d.outputs[i], "{label.%s} is empty for the source %s, which has no such label", name, s.Name)
+				}
+			}
+		}
+	}
+}
+
 // checkLoops notes a source that would follow what is written from it: every
 // line would come back for ever.
 func (d *document) checkLoops(srcs []Source, outs []Output) {
-	templates := map[string]string{}
-	for _, o := range outs {
-		templates[o.Name] = o.Path
+	byName := map[string]*Output{}
+	for i := range outs {
+		byName[outs[i].Name] = &outs[i]
 	}
 	host, _ := os.Hostname()
 	now := time.Now()
 	for i, s := range srcs {
 		for _, name := range s.Outputs {
-			t := templates[name]
-			if t != "" && s.Path != "" && s.matches(expand(t, s.Name, host, now)) {
-				d.fail(d.at[index("configpath", i)+".path"], "would follow what its own output %s writes; exclude that, or write elsewhere", name)
+			o := byName[name]
+			if o == nil || s.Path == "" {
+				continue
+			}
+			n := d.at[index("configpath", i)+".path"]
+			switch {
+			case o.Path != "" && s.matches(expand(o.Path, &s, host, now)):
+				d.fail(n, "would follow what its own output %s writes; exclude that, or write elsewhere", name)
+			case o.DeadLetter != "" && s.matches(o.DeadLetter):
+				d.fail(n, "would follow the dead letters of its own output %s; exclude them, or write them elsewhere", name)
 			}
 		}
 	}

@@ -56,17 +56,6 @@ type Source struct {
 	Line     int      // in the file, for messages
 }
 
-// An Output is one entry of outputs.
-type Output struct {
-	Name, Type string // Type is "stdout" or "file"
-	Format     string // "text", "raw" or "json"
-	Path       string // of a file: absolute, a template of {source} {host} {yyyy} {mm} {dd} {hh}
-	MaxSize    int64  // of a file: bytes after which it is rotated; 0: never
-	Keep       int    // of a file: rotated generations kept, at least 1
-	Sync       bool   // of a file: fsync before a position is committed
-	Line       int    // in the file, for messages; 0 for the default output
-}
-
 // Log says how the daemon's own log is written.
 type Log struct {
 	Level  slog.Level
@@ -96,12 +85,6 @@ func (c *Config) Output(name string) (Output, bool) {
 func (s Source) Equal(o Source) bool {
 	s.Line, o.Line = 0, 0
 	return reflect.DeepEqual(s, o)
-}
-
-// Equal reports whether both mean the same, wherever they stand in the file.
-func (o Output) Equal(p Output) bool {
-	o.Line, p.Line = 0, 0
-	return o == p
 }
 
 // systemFile is where Find looks last. A variable for the tests.

@@ -50,16 +50,7 @@ type (
 		Outputs  []string
 		Rest     map[string]any `mapstructure:",remain"`
 	}
-	rawLabel  struct{ Name, Value string }
-	rawOutput struct {
-		Type    string
-		Format  string
-		Path    string
-		MaxSize size `mapstructure:"max_size"`
-		Keep    int
-		Sync    bool
-		Rest    map[string]any `mapstructure:",remain"`
-	}
+	rawLabel struct{ Name, Value string }
 )
 
 // decode passes the values through a viper of their own, which adds the
@@ -86,15 +77,26 @@ func (d *document) decode(values map[string]any) *rawConfig {
 	})
 	d.noteTypes(err)
 	raw.httpSet = v.InConfig("http")
-	d.noteUnknown("", reflect.TypeFor[rawConfig](), raw.Rest)
-	d.noteUnknown("log", reflect.TypeFor[rawLog](), raw.Log.Rest)
+	d.noteUnknown("", keysOf(reflect.TypeFor[rawConfig]()), raw.Rest)
+	d.noteUnknown("log", keysOf(reflect.TypeFor[rawLog]()), raw.Log.Rest)
+	sourceKeys := keysOf(reflect.TypeFor[rawSource]())
 	for i, s := range raw.ConfigPath {
-		d.noteUnknown(index("configpath", i), reflect.TypeFor[rawSource](), s.Rest)
+		d.noteUnknown(index("configpath", i), sourceKeys, s.Rest)
 	}
-	for i, o := range raw.Outputs {
-		d.noteUnknown(index("outputs", i), reflect.TypeFor[rawOutput](), o.Rest)
+	for i := range raw.Outputs {
+		d.noteUnknownOutput(&raw.Outputs[i], index("outputs", i))
 	}
 	return raw
+}
+
+// noteUnknownOutput notes the keys of an output, and of its blocks, that no type has.
+func (d *document) noteUnknownOutput(raw *rawOutput, at string) {
+	d.noteUnknown(at, keysOfType(raw.Type).sorted(), raw.Rest)
+	for block, rest := range map[string]map[string]any{
+		"batch": raw.Batch.Rest, "retry": raw.Retry.Rest, "tls": raw.TLS.Rest, "sasl": raw.SASL.Rest,
+	} {
+		d.noteUnknown(at+"."+block, blocks[block].sorted(), rest)
+	}
 }
 
 // noteTypes notes each error of convert in a tree of mapstructure's errors. No
@@ -134,15 +136,22 @@ func (d *document) find(name string) *node {
 	}
 }
 
-// noteUnknown notes the keys that t does not have, each with the nearest it has.
-func (d *document) noteUnknown(at string, t reflect.Type, rest map[string]any) {
+// maxKnown is how many keys a message lists: more than a type of output has,
+// fewer than there are for an output without a type.
+const maxKnown = 25
+
+// noteUnknown notes the keys in rest, each with the nearest of the known ones.
+func (d *document) noteUnknown(at string, known []string, rest map[string]any) {
 	for key := range rest {
 		n := d.find(strings.TrimPrefix(at+"."+key, "."))
 		n.bad = false // being unknown is what is wrong with it, whatever it holds
-		if near := nearest(key, keysOf(t)); near != "" {
+		switch near := nearest(key, known); {
+		case near != "":
 			d.fail(n, "unknown key; did you mean %q?", near)
-		} else {
-			d.fail(n, "unknown key; known here are %s", strings.Join(keysOf(t), ", "))
+		case len(known) > maxKnown:
+			d.fail(n, "unknown key")
+		default:
+			d.fail(n, "unknown key; known here are %s", strings.Join(known, ", "))
 		}
 	}
 }

@@ -70,6 +70,10 @@ func (d *document) err() *Error {
 // fail notes a problem with the value. What else is wrong with the same value
 // follows from the first and is not reported.
 func (d *document) fail(n *node, format string, args ...any) {
+	if s := n.secret(); s != nil && s != n { // names in there may be pieces of the secret
+		n.bad = true
+		n, format, args = s, "want text; in quotes, if YAML gives its first character a meaning", nil
+	}
 	if n.bad {
 		return
 	}
@@ -81,9 +85,9 @@ func (d *document) fail(n *node, format string, args ...any) {
 }
 
 // want notes that the value is not what it should be, and shows it as it
-// is written: what stands for ${NAME} may be a secret.
+// is written: what stands for ${NAME} may be a secret. A secret is not shown.
 func (d *document) want(n *node, what string) {
-	if n.kind != scalar {
+	if n.kind != scalar || n.secret() != nil {
 		d.fail(n, "want %s", what)
 		return
 	}

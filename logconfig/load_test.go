@@ -78,6 +78,14 @@ func abs(t *testing.T, path string) string {
 	return p
 }
 
+// common adds the defaults of what every output has.
+func common(o Output) Output {
+	o.Batch = Batch{Bytes: 1 << 20, Records: 10_000, Age: time.Second}
+	o.Timeout = 30 * time.Second
+	o.Retry = Retry{Initial: 100 * time.Millisecond, Max: 30 * time.Second}
+	return o
+}
+
 func TestDefaults(t *testing.T) {
 	got := mustParse(t, "configpath:\n  b: ./b.log\n  a: ./a.log\n")
 	src := func(name, path string, line int) Source {
@@ -86,7 +94,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		File:    abs(t, "/etc/lcs/config.yaml"),
 		Sources: []Source{src("b", "/etc/lcs/b.log", 2), src("a", "/etc/lcs/a.log", 3)},
-		Outputs: []Output{{Name: "stdout", Type: "stdout", Format: "text", Keep: 5, Sync: true}},
+		Outputs: []Output{common(Output{Name: "stdout", Type: "stdout", Format: "text"})},
 		State:   abs(t, "/etc/lcs/state"), HTTP: "127.0.0.1:9477",
 		Poll: time.Second, RotateWait: 5 * time.Second, ShutdownTimeout: 10 * time.Second,
 		Log: Log{Level: slog.LevelInfo, Format: "text"},
@@ -133,9 +141,9 @@ log: {level: debug, format: json}
 			Start: "end", MaxLine: 1 << 20, Outputs: []string{"one"}, Line: 11,
 		}},
 		Outputs: []Output{
-			{Name: "one", Type: "stdout", Format: "raw", Keep: 5, Sync: true, Line: 13},
-			{Name: "two", Type: "file", Format: "json", Path: abs(t, "/etc/lcs/out/{source}/{yyyy}{mm}{dd}{hh}-{host}"),
-				MaxSize: 100 << 20, Keep: 1, Line: 14},
+			common(Output{Name: "one", Type: "stdout", Format: "raw", Line: 13}),
+			common(Output{Name: "two", Type: "file", Format: "json", Path: abs(t, "/etc/lcs/out/{source}/{yyyy}{mm}{dd}{hh}-{host}"),
+				MaxSize: 100 << 20, Keep: 1, Line: 14}),
 		},
 		State: abs(t, "/var/lib/lcs"), HTTPSet: true,
 		Poll: 10 * time.Millisecond, ShutdownTimeout: time.Hour, MaxDeleted: 10_000_000,
@@ -280,7 +288,7 @@ func TestLoadUnreadable(t *testing.T) {
 	if err := os.Truncate(big, maxFile+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "is larger than 16 MiB") {
+	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "is larger than 16MiB") {
 		t.Errorf("big: %v", err)
 	}
 }
@@ -399,6 +407,12 @@ func FuzzLoad(f *testing.F) {
 		for _, s := range c.Sources {
 			if s.Name == "" || !filepath.IsAbs(s.Path) || len(s.Outputs) == 0 || s.MaxLine < 16 || s.Line < 1 {
 				t.Errorf("accepted source %+v", s)
+			}
+		}
+		for _, o := range c.Outputs {
+			if o.Name == "" || outputTypes[o.Type] == nil || o.Batch.Bytes < 1<<10 || o.Batch.Records < 1 ||
+				o.Batch.Age <= 0 || o.Timeout <= 0 || o.Retry.Initial <= 0 || o.Retry.Max < o.Retry.Initial {
+				t.Errorf("accepted output %+v", o)
 			}
 		}
 		if len(c.Sources) == 0 || len(c.Outputs) == 0 || c.Poll < 10*time.Millisecond || !filepath.IsAbs(c.State) {

@@ -17,9 +17,12 @@ import (
 // maxFile is the size of the largest file that is read as a configuration.
 const maxFile = 16 << 20
 
-// readFile returns the content of a regular file of sane size. It does not wait
-// on a named pipe and does not swallow /dev/zero.
-func readFile(file string) ([]byte, error) {
+// readFile returns the content of a configuration file.
+func readFile(file string) ([]byte, error) { return readLimited(file, maxFile) }
+
+// readLimited returns the content of a regular file of at most so many bytes. It does
+// not wait on a named pipe and does not swallow /dev/zero.
+func readLimited(file string, most size) ([]byte, error) {
 	st, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -32,9 +35,9 @@ func readFile(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("is larger than %d MiB", maxFile>>20)
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > int(most) {
+		err = fmt.Errorf("is larger than %v", most)
 	}
 	return data, err
 }
@@ -179,6 +182,9 @@ func splitLine(err error) (line int, reason string) {
 // explain returns the reason of a syntax error, with the usual cause if it is seen.
 func explain(data []byte, line int, err error) string {
 	_, reason := splitLine(err)
+	if strings.HasPrefix(reason, "unknown anchor") { // its name may be a password
+		return "is not YAML: an unknown anchor; a value that begins with * wants quotes"
+	}
 	lines := bytes.SplitN(data, []byte("\n"), line+1)
 	if line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		return "a tab indents this line; YAML wants spaces"

@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-// Defaults of the keys of every source and output, written as in a file.
-var (
-	sourceDefaults = map[string]any{"start": "end", "max_line": "1MiB", "symlinks": "false"}
-	outputDefaults = map[string]any{"max_size": "0", "keep": "5", "sync": "true"}
-)
+// sourceDefaults are those of the keys of every source, written as in a file.
+var sourceDefaults = map[string]any{"start": "end", "max_line": "1MiB", "symlinks": "false"}
 
 // emptyMap is {} where no map belongs. Viper drops an empty map, and an unknown
 // key or a wrong type with it.
@@ -35,6 +32,12 @@ func (d *document) shape(root *node) map[string]any {
 			m[key] = d.value(f, at)
 		}
 	})
+	if _, ok := m["outputs"]; !ok { // the default output has the defaults of any
+		n := &node{kind: table, name: "stdout", parent: root}
+		n.fields = []*node{{name: "type", parent: n, text: "stdout"}}
+		d.outputs = []*node{n}
+		m["outputs"] = []any{d.shapeOutput(n, index("outputs", 0))}
+	}
 	return m
 }
 
@@ -131,22 +134,14 @@ func (d *document) shapeLabels(n *node, at string) any {
 	if n.kind == table && len(n.fields) == 0 {
 		return nil
 	}
+	return d.namedValues(n, at)
+}
+
+// namedValues returns a map of names to values as a list of both.
+func (d *document) namedValues(n *node, at string) any {
 	_, v := d.nameList(n, at, "values", func(f *node, at string) any {
 		d.at[at] = f
 		return map[string]any{"name": f.name, "value": d.value(f, at+".value")}
 	})
 	return v
-}
-
-func (d *document) shapeOutput(n *node, at string) any {
-	d.at[at] = n
-	m := maps.Clone(outputDefaults)
-	switch {
-	case n.bad:
-	case n.kind == table:
-		d.eachKey(n, at, func(key, at string, f *node) { m[key] = d.value(f, at) })
-	default:
-		d.fail(n, "want a map with the key type")
-	}
-	return m
 }

@@ -92,7 +92,7 @@ func (d *document) growScalar(out *node, n *yaml.Node) {
 		out.kind = null
 		return
 	default:
-		d.fail(out, "the tag %s is not known here", quote(n.Tag))
+		d.fail(out, "has a tag that is not known here; a value that begins with ! wants quotes")
 		return
 	}
 	text, problem := substitute(n.Value, d.env)

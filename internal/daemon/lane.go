@@ -151,6 +151,13 @@ func (l *Lane) Stop() {
 	l.stop()
 }
 
+// Replace is Stop where another lane waits for the end: what fails is not tried again.
+// It stays where it is, and the next lane's followers read it from their positions.
+func (l *Lane) Replace() {
+	l.Pump.Hurry()
+	l.Stop()
+}
+
 // GiveUpAfter bounds the time that the rest may take after Stop.
 func (l *Lane) GiveUpAfter(d time.Duration) { time.AfterFunc(d, l.giveUp) }
 

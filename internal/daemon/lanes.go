@@ -144,7 +144,7 @@ func (s *Lanes) Start(p Plan) (failed []string) {
 func (s *Lanes) Stop(p Plan) {
 	for name, l := range s.all {
 		if !l.Stopping() && s.At(p, name) == nil {
-			l.Stop()
+			l.Replace()
 			l.GiveUpAfter(s.deadline.Length())
 		}
 	}

@@ -2,11 +2,17 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/output"
+	"github.com/logcatchsys/logcatchsys/internal/record"
 	"github.com/logcatchsys/logcatchsys/internal/status"
 )
 
@@ -66,6 +72,78 @@ func TestLanesFollowThePlan(t *testing.T) {
 	if lanes.Shutdown() {
 		t.Error("something stays undelivered")
 	}
+}
+
+// An output that another process has taken over stays closed until its configuration
+// changes; its sources are not ready and say why.
+func TestFencedOutputStaysClosed(t *testing.T) {
+	lanes, woken := newLanes(t)
+	dir := t.TempDir()
+	p := planOf(t, map[string]string{"f": filepath.Join(dir, "one"), "g": filepath.Join(dir, "two")})
+	opened, err := lanes.OpenNew(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range opened {
+		if l.Spec.Name == "f" {
+			f := &fails{err: &output.FencedError{Output: "f", Err: errors.New("a test")}}
+			l.Pump = output.NewPump(output.PumpConfig{Name: "f", Output: f, Ledger: l.Ledger, Log: quiet, Encoder: f})
+			l.out = f
+		}
+	}
+	lanes.Take(p, opened)
+	f := lanes.At(p, "f")
+	f.put("a line\n")
+	<-f.Ended()
+	<-woken
+	if failed, err := lanes.Reap(p); err != nil || !slices.Equal(failed, []string{"f"}) {
+		t.Fatalf("%q failed, %v", failed, err)
+	}
+	if lanes.Start(p); lanes.At(p, "f") != nil || lanes.Fenced() != "f" || !strings.Contains(lanes.Idle(p, "f"), "taken over") {
+		t.Errorf("it runs: %q", lanes.Idle(p, "f"))
+	}
+	if lanes.Idle(p, "g") != "" {
+		t.Errorf("the other one: %q", lanes.Idle(p, "g"))
+	}
+	if opened, err := lanes.OpenNew(p); err != nil || len(opened) != 0 {
+		t.Errorf("%d are opened again, %v", len(opened), err)
+	}
+	next := planOf(t, map[string]string{"f": filepath.Join(dir, "three"), "g": filepath.Join(dir, "two")})
+	if lanes.Start(next); lanes.Idle(next, "f") != "" {
+		t.Errorf("after a change: %q", lanes.Idle(next, "f"))
+	}
+	lanes.Shutdown()
+}
+
+// fails is an output whose writes fail.
+type fails struct {
+	output.Output
+	err error
+}
+
+func (f *fails) Encode(*record.Batch)                       {}
+func (f *fails) Write(context.Context, *record.Batch) error { return f.err }
+func (f *fails) Close() error                               { return nil }
+
+// Positions that an output keeps win over those of the checkpoint.
+func TestRestore(t *testing.T) {
+	ledger, err := openStore(t).Ledger("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := keeps{}
+	if err := restore(t.Context(), ledger, k); err == nil || !strings.Contains(err.Error(), `"a\x00id"`) {
+		t.Errorf("what is no position was taken: %v", err)
+	}
+	if entries, _ := ledger.Load(""); len(entries) != 0 {
+		t.Errorf("%v", entries)
+	}
+}
+
+type keeps struct{}
+
+func (keeps) Positions(context.Context, func(string) bool) ([]checkpoint.Entry, error) {
+	return []checkpoint.Entry{{Key: "a\x00id", Value: []byte("nonsense")}}, nil
 }
 
 func TestDeadline(t *testing.T) {

@@ -67,6 +67,9 @@ type Pump struct {
 
 	ready chan struct{} // closed when positions are known and followers may start
 
+	hurry   chan struct{} // closed when nothing is to be tried again
+	hurried sync.Once
+
 	idle, busy time.Duration // between commits
 	syncs      bool          // a flush waits for the disk, and so would a backlog with each
 
@@ -99,6 +102,7 @@ func NewPump(cfg PumpConfig) *Pump {
 		syncs:   ok && s.Syncs(),
 		free:    make(chan *record.Batch, batches),
 		ready:   make(chan struct{}),
+		hurry:   make(chan struct{}),
 		idle:    min(commitIdle, cfg.Age),
 		busy:    cfg.Age,
 		queue:   make(chan *record.Batch, batches),
@@ -126,6 +130,10 @@ func (p *Pump) Return(b *record.Batch) {
 // Ready is closed when followers may start: an output that keeps positions itself has
 // given them.
 func (p *Pump) Ready() <-chan struct{} { return p.ready }
+
+// Hurry has Run try nothing again: what fails is given up. It is for an output that
+// another one waits to replace.
+func (p *Pump) Hurry() { p.hurried.Do(func() { close(p.hurry) }) }
 
 // Put hands b over to be written after all that were put before it. It encodes b
 // on the caller's goroutine and never blocks on the output.

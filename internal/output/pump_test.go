@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/record"
 )
 
@@ -189,6 +190,7 @@ func TestPumpFinalErrors(t *testing.T) {
 	}{
 		{"gone", &GoneError{"x", errFull}, "1\n"},
 		{"lost", &LostError{"x", errFull}, ""},
+		{"fenced", &FencedError{"x", errFull}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -245,6 +247,89 @@ func TestPumpGivesUpWhenDrainEnds(t *testing.T) {
 		}
 		if r.ledger.at("a") != "1\n" {
 			t.Errorf("position %q", r.ledger.at("a"))
+		}
+	})
+}
+
+// An output that is down and about to be replaced is not waited for.
+func TestPumpInAHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.committed = time.Now()
+		r.out.onWrite = func(_ context.Context, b *record.Batch) error {
+			if string(b.Out) != "1\n" {
+				return errFull
+			}
+			return nil
+		}
+		r.give("a", "1\n")
+		r.give("a", "2\n")
+		r.run()
+		time.Sleep(time.Minute) // within a long pause
+		start := time.Now()
+		r.Hurry()
+		r.Hurry()
+		if err := r.end(t); !errors.Is(err, errFull) || time.Since(start) > 0 {
+			t.Errorf("ended with %v after %v", err, time.Since(start))
+		}
+		if r.ledger.at("a") != "1\n" {
+			t.Errorf("position %q", r.ledger.at("a"))
+		}
+	})
+}
+
+// A keeper is an output that keeps positions, and tells them at its third try.
+type keeper struct {
+	*scripted
+	asked int
+}
+
+func (k *keeper) Positions(context.Context, func(string) bool) ([]checkpoint.Entry, error) {
+	if k.asked++; k.asked < 3 {
+		return nil, errors.New("no broker")
+	}
+	return position("a", k.asked), nil
+}
+
+func TestPumpAsksForPositionsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := &keeper{scripted: r.out}
+		r.cfg.Output = k
+		var restored []checkpoint.Entry
+		r.cfg.Restore = func(ctx context.Context, k Keeper) (err error) {
+			restored, err = k.Positions(ctx, nil)
+			return err
+		}
+		r.Pump = NewPump(r.cfg)
+		if isClosed(r.Ready()) {
+			t.Error("ready before it was asked")
+		}
+		r.run()
+		<-r.Ready()
+		if k.asked != 3 || len(restored) != 1 || r.retry.Load() != 2 {
+			t.Errorf("asked %d times, got %v", k.asked, restored)
+		}
+		r.give("a", "1\n")
+		must(t, r.end(t))
+		if r.out.text() != "1\n" {
+			t.Errorf("wrote %q", r.out.text())
+		}
+	})
+}
+
+// One that never tells is left without an error: nothing was taken.
+func TestPumpEndsWhileItAsksForPositions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.Output = &keeper{scripted: r.out, asked: -1000}
+		r.cfg.Restore = func(ctx context.Context, k Keeper) error { _, err := k.Positions(ctx, nil); return err }
+		r.Pump = NewPump(r.cfg)
+		r.run()
+		time.Sleep(time.Minute)
+		must(t, r.end(t))
+		if e := r.out.events.String(); e != "c" {
+			t.Errorf("events %q", e)
 		}
 	})
 }

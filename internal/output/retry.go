@@ -11,8 +11,8 @@ import (
 // longestBusy bounds the pause that a far end may ask for.
 const longestBusy = time.Hour
 
-// retry calls do until it succeeds, with growing pauses, until ctx ends or the error
-// is final. An outage is logged once when it begins, when its cause changes, and
+// retry calls do until it succeeds, with growing pauses, until ctx ends, or Hurry was
+// called, or the error is final. An outage is logged once when it begins, when its cause changes, and
 // when it is over.
 func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 	var said string
@@ -28,7 +28,7 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if final(err) {
 			return err
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || isClosed(p.hurry) {
 			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, err)
 		}
 		if text := err.Error(); text != said {
@@ -65,6 +65,16 @@ func (p *Pump) pause(ctx context.Context, tries int, err error) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-p.hurry:
 	case <-ctx.Done():
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
