@@ -159,6 +159,7 @@ type collector struct {
 	wake     chan struct{}    // something has ended, or a pause is over
 	deadline *daemon.Deadline // shutdown_timeout after the stop was asked for
 	aside    sync.WaitGroup
+	lost     chan error // the checkpoint is gone
 }
 
 // wrapMetrics lets a test into a tail goroutine.
@@ -192,6 +193,7 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	c.aside.Go(func() {
 		daemon.Expire(aside, store, func() bool { return len(c.metrics.NotReady()) == 0 }, log)
 	})
+	c.aside.Go(func() { daemon.WatchState(aside, store, func(err error) { c.lost <- err }) })
 	if err = c.take(config); err == nil {
 		c.metrics.Loaded()
 		log.Info("started", "version", daemon.Version(), "config", config.File, "sources", len(config.Sources),
@@ -249,7 +251,7 @@ func newCollector(ctx context.Context, file string, once bool, store *checkpoint
 		hub: logtailf.NewHub(log), handles: logtailf.NewHandles(0),
 		tails: map[key]*tail{}, before: map[key]*logtailf.Follower{}, pauses: daemon.Pauses[key]{},
 		finished: map[key]bool{}, summary: daemon.NewSummary(),
-		wake: make(chan struct{}, 1), deadline: daemon.NewDeadline(ctx),
+		wake: make(chan struct{}, 1), lost: make(chan error, 1), deadline: daemon.NewDeadline(ctx),
 	}
 	c.http = daemon.NewHTTP(c.metrics, log)
 	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: stdout, Log: log}, c.metrics, c.deadline, c.poke)
@@ -276,6 +278,9 @@ func (c *collector) loop(ctx context.Context, changed <-chan struct{}, hangup <-
 			c.reload()
 		case <-hangup:
 			c.reload()
+		case err := <-c.lost:
+			c.lanes.Hurry()
+			return fmt.Errorf("%w; nothing that is delivered could be noted any more", err)
 		case <-c.wake:
 		}
 	}

@@ -2,6 +2,7 @@ package logconfig
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -82,6 +83,9 @@ func offer(c chan struct{}) {
 	}
 }
 
+// errEmpty is said of a file that stays empty: an editor fills it again soon.
+var errEmpty = errors.New("is empty")
+
 // content stands for what a file holds; the zero value for nothing.
 type content struct {
 	size int
@@ -144,11 +148,14 @@ func (w *watcher) moved() bool {
 // at the look before. It reports whether there is a candidate to look at again.
 func (w *watcher) look(full bool) bool {
 	now, err := w.read()
+	if err == nil && now.size == 0 {
+		err = errEmpty
+	}
 	if full || err == nil {
 		w.say(err)
 	}
 	switch {
-	case err != nil || now.size == 0 || now == w.announced:
+	case err != nil || now == w.announced:
 		w.candidate = content{}
 	case now == w.candidate:
 		w.announced, w.candidate = now, content{}
@@ -181,7 +188,7 @@ func (w *watcher) say(err error) {
 	case err != nil && !w.missing:
 		w.log.Warn("the configuration file cannot be read; what runs runs on", "file", w.file, "error", reasonOf(err))
 	case err == nil && w.missing:
-		w.log.Info("the configuration file is there again", "file", w.file)
+		w.log.Info("the configuration file can be read again", "file", w.file)
 	}
 	w.missing = err != nil
 }

@@ -298,11 +298,15 @@ func TestSaysMissing(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		p.write("second")
 		time.Sleep(10 * time.Second)
+		p.write("") // an emptied one is said too
+		time.Sleep(10 * time.Second)
+		p.write("third")
+		time.Sleep(10 * time.Second)
 		cancel()
 		synctest.Wait()
 	})
 	text := buf.String()
-	if strings.Count(text, "cannot be read") != 1 || strings.Count(text, "there again") != 1 {
+	if strings.Count(text, "cannot be read") != 2 || strings.Count(text, "can be read again") != 2 || strings.Count(text, "is empty") != 1 {
 		t.Errorf("log:\n%s", text)
 	}
 }

@@ -143,12 +143,9 @@ func (s *Store) view(fn func(*bolt.Bucket) error) error {
 	})
 }
 
-// guard runs a transaction while the file is what it was when it was opened. One
-// that was deleted takes commits that no restart will see; one that was cut off
-// kills the process, since bbolt maps it. So both are looked for each time (a
-// stat is some thousand times cheaper than a commit), and what slips through
-// is caught.
-func (s *Store) guard(run func() error) (err error) {
+// Intact says whether the file is still the one that was opened, and no shorter. One
+// that is not cannot be mended by trying again.
+func (s *Store) Intact() error {
 	st, err := os.Stat(s.path)
 	switch {
 	case err != nil:
@@ -157,6 +154,18 @@ func (s *Store) guard(run func() error) (err error) {
 		return fmt.Errorf("the checkpoint %s was replaced while in use", s.path)
 	case st.Size() < s.file.Size():
 		return &DamagedError{Path: s.path, What: fmt.Sprintf("cut off to %d bytes while in use", st.Size())}
+	}
+	return nil
+}
+
+// guard runs a transaction while the file is what it was when it was opened. One
+// that was deleted takes commits that no restart will see; one that was cut off
+// kills the process, since bbolt maps it. So both are looked for each time (a
+// stat is some thousand times cheaper than a commit), and what slips through
+// is caught.
+func (s *Store) guard(run func() error) (err error) {
+	if err := s.Intact(); err != nil {
+		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -49,6 +49,7 @@ func (e LaneEnv) Open(spec logconfig.Output, figures *status.Output) (*Lane, err
 		return nil, err
 	}
 	ledger.Reset()
+	figures.Works(true)
 	out, err := output.Open(spec, output.Env{
 		Host: e.Host, Undo: ledger.Undo(), Log: e.Log, Stdout: e.Stdout,
 		Note: func(undo []byte) error { return ledger.Commit(nil, undo) }, Dropped: figures.Dropped,
@@ -64,7 +65,7 @@ func (e LaneEnv) Open(spec logconfig.Output, figures *status.Output) (*Lane, err
 	}
 	pump := output.NewPump(output.PumpConfig{
 		Name: spec.Name, Output: out, Ledger: ledger, Encoder: encoder, Log: e.Log,
-		Hooks: output.Hooks{Delivered: figures.Delivered, Retry: figures.Retry},
+		Hooks: output.Hooks{Delivered: figures.Delivered, Retry: figures.Retry, Works: figures.Works},
 		Retry: spec.Retry, Age: spec.Batch.Age,
 		Restore: func(ctx context.Context, k output.Keeper) error { return restore(ctx, ledger, k) },
 	})

@@ -191,6 +191,13 @@ func (s *Lanes) failed(name string, ran time.Duration, err error) {
 	s.env.Log.Error("an output failed; it is opened again and goes on from the last commit", "output", name, "error", err, "pause", pause)
 }
 
+// Hurry has no output try anything again.
+func (s *Lanes) Hurry() {
+	for _, l := range s.all {
+		l.Pump.Hurry()
+	}
+}
+
 // Shutdown ends all outputs when they have delivered what was put, at the latest at
 // the deadline. It reports whether something stays undelivered.
 func (s *Lanes) Shutdown() (undelivered bool) {

@@ -33,6 +33,7 @@ type Hooks struct {
 	Delivered func(source string, bytes, records int) // committed since the last call
 	Committed func(source string)                     // after that: files may be let go of
 	Retry     func()                                  // a write, flush or commit failed and will be tried again
+	Works     func(bool)                              // what was tried last has failed, or works again
 }
 
 // PumpConfig is what a Pump needs. All but Hooks is required.

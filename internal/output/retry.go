@@ -21,6 +21,7 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		err := do()
 		if err == nil {
 			if tries > 1 {
+				p.works(true)
 				p.cfg.Log.Info(fmt.Sprintf("output %s: %s works again after %s, %d tries", p.cfg.Name, verb, time.Since(start).Round(time.Millisecond), tries))
 			}
 			return nil
@@ -28,6 +29,7 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if final(err) {
 			return err
 		}
+		p.works(false)
 		if ctx.Err() != nil || isClosed(p.hurry) {
 			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, err)
 		}
@@ -39,6 +41,12 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 			p.cfg.Hooks.Retry()
 		}
 		p.pause(ctx, tries, err)
+	}
+}
+
+func (p *Pump) works(yes bool) {
+	if p.cfg.Hooks.Works != nil {
+		p.cfg.Hooks.Works(yes)
 	}
 }
 

@@ -61,6 +61,7 @@ var (
 	abandonedDesc = describe("abandoned_bytes_total", "Bytes that will never be delivered.", "source", "output", "reason")
 	droppedDesc   = describe("dropped_records_total", "Records that the output will never take; they are in its dead letter, if it has one.", "source", "output", "reason")
 	retriesDesc   = describe("retries_total", "Writes, flushes and commits that failed and were tried again.", "output")
+	upDesc        = describe("output_up", "Whether what the output tried last has worked.", "output")
 	reloadsDesc   = describe("config_reloads_total", "Changed configurations that were taken, or were not.", "result")
 	loadedDesc    = describe("config_last_reload_successful", "Whether the configuration was taken when it was loaded last.")
 	loadedAtDesc  = describe("config_last_reload_success_timestamp_seconds", "When a configuration was taken last.")
@@ -71,7 +72,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, tm := range tailMetrics {
 		out <- tm.desc
 	}
-	for _, d := range []*prometheus.Desc{abandonedDesc, droppedDesc, retriesDesc, reloadsDesc, loadedDesc, loadedAtDesc} {
+	for _, d := range []*prometheus.Desc{abandonedDesc, droppedDesc, retriesDesc, upDesc, reloadsDesc, loadedDesc, loadedAtDesc} {
 		out <- d
 	}
 }
@@ -99,6 +100,11 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.RUnlock()
 	for name, o := range outputs {
 		send(retriesDesc, prometheus.CounterValue, float64(o.retries.Load()), name)
+		up := 1.0
+		if o.fails.Load() {
+			up = 0
+		}
+		send(upDesc, prometheus.GaugeValue, up, name)
 	}
 	send(reloadsDesc, prometheus.CounterValue, float64(m.reloads[0].Load()), "failed")
 	send(reloadsDesc, prometheus.CounterValue, float64(m.reloads[1].Load()), "taken")

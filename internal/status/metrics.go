@@ -135,7 +135,11 @@ type Output struct {
 	name    string
 	metrics *Metrics
 	retries atomic.Int64
+	fails   atomic.Bool
 }
+
+// Works says whether what the output tried last has worked.
+func (o *Output) Works(yes bool) { o.fails.Store(!yes) }
 
 // Retry counts a write, flush or commit that failed and is tried again.
 func (o *Output) Retry() { o.retries.Add(1) }

@@ -49,6 +49,7 @@ func TestFigures(t *testing.T) {
 	m.Output("out").Delivered("a", 60, 6)
 	m.Output("out").Delivered("unknown", 60, 6)
 	m.Output("out").Retry()
+	m.Output("out").Works(false)
 	m.Output("out").Dropped("a", "refused", 2)
 	m.Output("out").Dropped("unknown", "refused", 2)
 	m.Output("out").Delivered("a", 0, 3)
@@ -65,6 +66,7 @@ func TestFigures(t *testing.T) {
 		`held_deleted_bytes{output="out",source="a"}`:                       "4",
 		`abandoned_bytes_total{output="out",reason="gone",source="a"}`:      "33",
 		`abandoned_bytes_total{output="out",reason="truncated",source="a"}`: "5",
+		`output_up{output="out"}`:                                           "0",
 		`retries_total{output="out"}`:                                       "1",
 	} {
 		if got := m.value(series); got != want {
