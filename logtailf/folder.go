@@ -186,6 +186,7 @@ func foldersOf(dir, rel string) []string {
 // listLater has the folders of t's generations listed before anything is read: some
 // may have come and gone since the last look.
 func (f *Follower) listLater(t *trail) {
+	f.relocate(t)
 	for _, dir := range t.folder {
 		f.listing[dir] = true
 	}

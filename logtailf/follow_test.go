@@ -143,3 +143,42 @@ func TestDeletedWhileTheOutputIsBlocked(t *testing.T) {
 	w.sink.accept()
 	w.expect("one", "two")
 }
+
+// mute makes notifications seem to work and tell nothing.
+func mute(h *Hub) {
+	h.addWatch = func(*fsnotify.Watcher, string) error { return nil }
+}
+
+// logrotate's createolddir makes the folder of the generations with the first
+// rotation: one that came to lie there and was never seen goes before the newer ones.
+func TestTwoRenamesIntoAFolderMadeSinceTheLastLook(t *testing.T) {
+	w := newWorld(t, "log.txt")
+	w.cfg.Rotated, w.onHub = []string{"old/{name}-*"}, mute
+	w.write("log.txt", "one\n")
+	w.start()
+	w.expect("one")
+	w.must(os.Mkdir(w.path("old"), 0o755))
+	w.rename("log.txt", "old/log.txt-20261122")
+	w.write("log.txt", "two\n")
+	w.rename("log.txt", "old/log.txt-20261123")
+	w.write("log.txt", "three\n")
+	w.follower.sub.notePath(w.path("log.txt"))
+	w.expect("one", "two", "three")
+}
+
+// A file that was let go grows, and no notification tells: looking at everything finds it.
+func TestLateLineOfAFileThatWasLetGo(t *testing.T) {
+	w := newWorld(t, "log.txt")
+	w.onHub = mute
+	w.write("log.txt", "one\n")
+	w.start()
+	w.expect("one")
+	w.rename("log.txt", "log.txt-20261122")
+	w.write("log.txt", "two\n")
+	w.hub.loseAll()
+	w.expect("one", "two")
+	w.eventually("the rotated file to be let go", func() bool { return w.handles.Open() == 1 })
+	w.write("log.txt-20261122", "late\n")
+	w.hub.loseAll()
+	w.expect("one", "two", "late")
+}

@@ -48,11 +48,9 @@ func (f *Follower) lookEverywhere() {
 	f.calm = false
 	f.enter(f.finder.base)
 	for _, t := range f.trails {
-		if t.followed && f.cfg.Rotated != nil {
-			f.locate(t) // a folder for its generations may have been made
-		}
 		f.lookLiving(t)
 		f.listLater(t)
+		f.lookLetGo(t)
 	}
 	for dir := range f.listing {
 		f.watch(dir)

@@ -126,6 +126,16 @@ func (f *Follower) recheck(g *generation) {
 	}
 }
 
+// lookLetGo looks whether generations of t that were let go have grown. Where no
+// notification tells it, nothing else would: their names stay the same.
+func (f *Follower) lookLetGo(t *trail) {
+	for _, g := range t.known {
+		if g.done && g.place != "" && g.kind == "" {
+			f.recheck(g)
+		}
+	}
+}
+
 // letGo ends the reading of a rotated generation that was quiet for long enough and
 // whose every byte the output has accepted.
 func (f *Follower) letGo(g *generation) bool {
@@ -349,6 +359,7 @@ func (f *Follower) orderBefore(g *generation) bool {
 		return false
 	}
 	g.ordered = true
+	f.relocate(g.trail)
 	for _, dir := range g.trail.folder {
 		if d := f.folders[dir]; d != nil && !d.unchanged() {
 			f.listing[dir] = true

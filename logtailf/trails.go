@@ -52,6 +52,14 @@ func (f *Follower) locate(t *trail) {
 	}
 }
 
+// relocate finds the folders for t's generations that were made since, as logrotate's
+// createolddir does with the first rotation.
+func (f *Follower) relocate(t *trail) {
+	if f.habits.custom && t.followed {
+		f.locate(t)
+	}
+}
+
 // noteLink has t looked at with every poll if its path is, or goes through, a link,
 // even one that leads nowhere yet.
 func (f *Follower) noteLink(t *trail) {

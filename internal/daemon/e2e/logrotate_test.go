@@ -50,6 +50,7 @@ type reopener struct {
 	next  uint64
 	err   error
 	flags int
+	late  map[uint64]bool // lines that may have been written after their file was renamed
 }
 
 func (w *reopener) run(stop <-chan struct{}) {
@@ -81,7 +82,36 @@ func (w *reopener) write(lines int) error {
 		w.next++
 	}
 	_, err = f.Write(b)
+	if w.left(f) {
+		for n := w.next - uint64(lines); n < w.next; n++ {
+			w.late[n] = true
+		}
+	}
 	return errors.Join(err, f.Close())
+}
+
+// left reports whether the path does not name the open file any more.
+func (w *reopener) left(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(w.path)
+	return err != nil || !os.SameFile(mine, there)
+}
+
+// checkOrder reports every line that was delivered after a later one, but for late
+// ones: those come when they are found.
+func (w *reopener) checkOrder(t *testing.T, delivered string) {
+	t.Helper()
+	var high uint64
+	for i, line := range strings.Split(delivered, "\n") {
+		_, n, ok := traffic.ParseNumbered([]byte(line))
+		if ok && n < high && !w.late[n] {
+			t.Errorf("%s: line %d of what was delivered is %d, after %d", w.id, i+1, n, high)
+		}
+		high = max(high, n)
+	}
 }
 
 func (w *reopener) stream() *Stream {
@@ -160,7 +190,7 @@ func TestLogrotate(t *testing.T) {
 		config.WriteString("}\n")
 		y.Write(r.name+"/app.log", "")
 		y.Write(r.name+".conf", fmt.Sprintf("%s {\nrotate 1000\n%s\n}\n", y.Path(r.name+"/app.log"), r.config))
-		writers[i] = &reopener{path: y.Path(r.name + "/app.log"), id: traffic.SequenceID(r.name, 1), next: 1}
+		writers[i] = &reopener{path: y.Path(r.name + "/app.log"), id: traffic.SequenceID(r.name, 1), next: 1, late: map[uint64]bool{}}
 		if r.name == "nocreate" {
 			writers[i].flags = os.O_CREATE
 		}
@@ -180,10 +210,11 @@ func TestLogrotate(t *testing.T) {
 		Eventually(t, "the last line of "+r.name, func() bool {
 			return y.Delivered([]*Stream{s}, out).Count(traffic.Lost) == 0
 		})
-		Check(t, y.Delivered([]*Stream{s}, out))
+		Check(t, y.Delivered([]*Stream{s}, out), traffic.OutOfOrder)
+		writers[i].checkOrder(t, y.Read(out))
 		n, _ := filepath.Glob(y.Path(r.name + "/*"))
 		old, _ := filepath.Glob(y.Path(r.name + "/archive/*"))
-		t.Logf("%s: %d lines, %d files", r.name, writers[i].next-1, len(n)+len(old))
+		t.Logf("%s: %d lines, %d late, %d files", r.name, writers[i].next-1, len(writers[i].late), len(n)+len(old))
 		if len(n)+len(old) < 3 {
 			t.Errorf("%s: logrotate did nothing: %v", r.name, n)
 		}
