@@ -24,7 +24,10 @@ func (f *Follower) found(g *generation, path string, st fileStat) {
 			f.displace(t)
 		}
 	}
-	g.place, g.deleted = path, false
+	if g.place != path {
+		g.place, g.placed = path, f.listings
+	}
+	g.deleted = false
 	f.places[path] = g
 	t := g.trail
 	switch {

@@ -18,6 +18,7 @@ type folder struct {
 	gone    bool              // could not be listed the last time
 	mtime   int64             // when it was listed last, before the listing; Unix nanoseconds
 	settled bool              // mtime was old enough then to tell of every change since
+	listing int               // number of the last listing, among all of the follower's
 }
 
 // enter watches dir, or the folders below it that the glob reaches, and looks at
@@ -93,6 +94,8 @@ func (f *Follower) listFolder(dir string) bool {
 		return false
 	}
 	d.date()
+	f.listings++
+	d.listing = f.listings
 	f.listed = true
 	defer func() { f.listed = false }()
 	names, err := listNames(dir)
@@ -113,10 +116,9 @@ func (f *Follower) listFolder(dir string) bool {
 	old := d.names
 	d.names = names
 	for name, ino := range names {
-		path := filepath.Join(dir, name)
-		if was, ok := old[name]; !ok || was != ino || f.replacedUnseen(path) {
+		if was, ok := old[name]; !ok || was != ino || f.replacedUnseen(dir, name) {
 			changed = true
-			f.lookAt(path)
+			f.lookAt(filepath.Join(dir, name))
 		}
 	}
 	for name := range old {
@@ -138,21 +140,30 @@ func (d *folder) date() {
 	d.mtime, d.settled = st.mtime, err == nil && time.Since(time.Unix(0, st.mtime)) > coarse
 }
 
+// holdsOlder reports whether d was listed after g was found where its file will stay:
+// what is older, and stays too, was there by then. In a storm of rotations no listing
+// shows nothing new, and one for each of thousands of generations would take longer
+// than the next rotation.
+func (d *folder) holdsOlder(g *generation) bool {
+	return g.rotated && g.place != "" && dated(baseName(g.place)) && d.listing > g.placed
+}
+
 // unchanged reports whether d holds the names that were listed last.
 func (d *folder) unchanged() bool {
 	st, err := statPath(d.path)
 	return err == nil && d.settled && st.mtime == d.mtime
 }
 
-// replacedUnseen reports whether path, a numbered generation, is a new file that got
-// the inode of the one that had its name. Dated names are not given twice.
-func (f *Follower) replacedUnseen(path string) bool {
-	if digits(path) >= len("20060102") {
+// replacedUnseen reports whether the file called name, a numbered generation, is a new
+// one that got the inode of the one that had its name.
+func (f *Follower) replacedUnseen(dir, name string) bool {
+	if dated(name) {
 		return false
 	}
+	path := filepath.Join(dir, name)
 	g := f.places[path]
 	if g == nil {
-		return len(f.habits.bases(baseName(path))) > 0
+		return len(f.habits.bases(name)) > 0
 	}
 	if !g.rotated {
 		return false
@@ -161,13 +172,16 @@ func (f *Follower) replacedUnseen(path string) bool {
 	return err == nil && st.identity != g.ident
 }
 
-func digits(path string) (n int) {
-	for _, c := range []byte(baseName(path)) {
-		if '0' <= c && c <= '9' {
+// dated reports whether name holds enough digits for a date. Dated names are not
+// given twice, and not changed.
+func dated(name string) bool {
+	n := 0
+	for i := range len(name) {
+		if '0' <= name[i] && name[i] <= '9' {
 			n++
 		}
 	}
-	return n
+	return n >= len("20060102")
 }
 
 // foldersOf are the folders below dir that rel, "." or a pattern, stands for.

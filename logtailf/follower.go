@@ -112,6 +112,7 @@ type Follower struct {
 	doubted   map[string]time.Time // since when it is not known whose a file is
 	unknown   map[string]fileStat  // regular files that no generation is known to own
 	listing   map[string]bool      // folders to list before anything is read
+	listings  int                  // how many folders were listed so far
 	baseline  bool                 // the source is seen for the first time
 	ready     []*trail
 	fresh     []*generation   // not in the checkpoint yet
@@ -121,6 +122,7 @@ type Follower struct {
 	streaming *generation     // one compressed generation is read at a time: decoders are large
 	awaiting  map[*trail]bool // the end of that
 	pause     time.Time       // nothing is read before: the checkpoint refused
+	readUntil time.Time       // reading goes first: as long as the last look took
 	swept     time.Time
 
 	polled  time.Time
@@ -232,12 +234,22 @@ func (f *Follower) Run(ctx context.Context) error {
 		if len(f.ready) == 0 || time.Now().Before(f.pause) {
 			free = nil
 		}
+		if time.Now().Before(f.readUntil) {
+			select {
+			case b := <-free:
+				f.readOne(b)
+				continue
+			default:
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.sub.C():
 			f.calm = false
+			began := time.Now()
 			f.look(f.sub.Take())
+			f.readUntil = time.Now().Add(time.Since(began))
 		case <-tick.C:
 			f.tick()
 		case b := <-free:

@@ -34,6 +34,7 @@ type generation struct {
 	mtime   int64
 	place   string // path it is at now; "" once no known path leads to it
 	last    string // path it was at before it had none
+	placed  int    // number of the listing after which it was found at its place
 	kind    string // "", "gz" or "zst"
 	scanned int64  // [read, scanned) holds no line end
 	known   int64  // the content is known to have been at least so long

@@ -8,6 +8,11 @@ import (
 	"time"
 )
 
+// classifyListings is how often classify has the folders listed at most. Logs that are
+// rotated faster than their folder can be listed always have something new in it: it
+// is found by the next look, and what was found so far is read meanwhile.
+const classifyListings = 10
+
 // classify decides what the files are that no generation is known to own: the new
 // living file of a path, a generation that came and went between two looks, the
 // copy that copytruncate made, the compressed form of one that is known, or a
@@ -15,7 +20,7 @@ import (
 func (f *Follower) classify() {
 	clear(f.rejudged)
 	f.round++
-	for len(f.unknown) > 0 {
+	for left := classifyListings; len(f.unknown) > 0; left-- {
 		paths := make([]string, 0, len(f.unknown))
 		for path := range f.unknown {
 			paths = append(paths, path)
@@ -34,11 +39,13 @@ func (f *Follower) classify() {
 			}
 			delete(f.unknown, path)
 			f.judge(path, st)
-			if len(f.listing) > 0 {
+			if len(f.listing) > 0 && left > 0 {
 				break // something was rotated: first where to
 			}
 		}
-		f.list()
+		if left > 0 {
+			f.list()
+		}
 	}
 }
 

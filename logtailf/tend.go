@@ -361,7 +361,7 @@ func (f *Follower) orderBefore(g *generation) bool {
 	g.ordered = true
 	f.relocate(g.trail)
 	for _, dir := range g.trail.folder {
-		if d := f.folders[dir]; d != nil && !d.unchanged() {
+		if d := f.folders[dir]; d != nil && !d.holdsOlder(g) && !d.unchanged() {
 			f.listing[dir] = true
 		}
 	}

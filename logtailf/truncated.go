@@ -70,7 +70,7 @@ func (f *Follower) own(g *generation, path string, st fileStat) {
 		delete(f.files, g.ident)
 		f.d.Hub.claims.release(f, g.ident)
 	}
-	g.ident, g.place = st.identity, path
+	g.ident, g.place, g.placed = st.identity, path, f.listings
 	f.files[st.identity] = g
 	f.places[path] = g
 }
@@ -97,7 +97,7 @@ func (f *Follower) truncated(g *generation) {
 	if t.living == g {
 		t.living = n
 	}
-	n.place = g.place
+	n.place, n.placed = g.place, f.listings
 	f.files[st.identity] = n
 	if g.place != "" {
 		f.places[g.place] = n
