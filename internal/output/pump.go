@@ -252,7 +252,7 @@ func (p *Pump) finish(drain context.Context) error {
 
 // write writes b, however long it takes, and gives it back to the followers.
 func (p *Pump) write(ctx context.Context, b *record.Batch) error {
-	settled := false
+	_, settled := p.cfg.Output.(Encoder) // over a network: its Flush would fail as its Write did
 	err := p.retry(ctx, "write", func() error {
 		if p.pending.flushed {
 			if err := p.commit(ctx); err != nil {

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/logcatchsys/logcatchsys/internal/peer"
 )
 
 func TestMain(m *testing.M) {
+	peer.Main()
 	flag.Parse()
 	flag.Set("test.parallel", "6") // they wait for the most part
 	remove, err := Build()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -213,4 +214,14 @@ func Metric(addr, name string) string {
 		}
 	}
 	return ""
+}
+
+// Figure is a metric of an output and a source, such as lag_bytes; -1: there is none.
+func Figure(addr, name, output, source string) int64 {
+	text := Metric(addr, fmt.Sprintf("logcatchsys_%s{output=%q,source=%q}", name, output, source))
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
 }
