@@ -17,7 +17,7 @@ import (
 // it stands for now with their sizes in bytes, and remarks.
 func Check(out io.Writer, c *logconfig.Config) error {
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "%s: valid; %d sources, %d outputs\n", c.File, len(c.Sources), len(c.Outputs))
+	fmt.Fprintf(w, "%s: valid; %s, %s\n", c.File, count(len(c.Sources), "source"), count(len(c.Outputs), "output"))
 	for _, remark := range c.Warnings {
 		fmt.Fprintf(w, "remark: %s\n", remark)
 	}
@@ -43,6 +43,14 @@ func Check(out io.Writer, c *logconfig.Config) error {
 		}
 	}
 	return w.Flush()
+}
+
+// count is n things in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // kindOf is the size of a file, or what it is instead.

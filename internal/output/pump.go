@@ -165,7 +165,7 @@ func (p *Pump) Run(ctx, drain context.Context) error {
 	var fenced *FencedError
 	if err != nil && !errors.As(err, &lost) && !errors.As(err, &fenced) {
 		// A last try, without pauses, to keep what is written from being repeated.
-		if cerr := p.commit(drain); cerr != nil {
+		if cerr := p.commit(drain); cerr != nil && drain.Err() == nil {
 			err = fmt.Errorf("%w; %w", err, cerr)
 		}
 	}

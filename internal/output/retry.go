@@ -16,6 +16,7 @@ const longestBusy = time.Hour
 // when it is over.
 func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 	var said string
+	var last error
 	start := time.Now()
 	for tries := 1; ; tries++ {
 		err := do()
@@ -29,9 +30,12 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if final(err) {
 			return err
 		}
+		if last == nil || ctx.Err() == nil { // what ctx's end does to a try says nothing
+			last = err
+		}
 		p.works(false)
 		if ctx.Err() != nil || isClosed(p.hurry) {
-			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, err)
+			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, last)
 		}
 		if text := err.Error(); text != said {
 			p.cfg.Log.Warn(fmt.Sprintf("output %s: %s; retrying", p.cfg.Name, text))
