@@ -182,14 +182,15 @@ func warmMemory(path string, bytes int64) (err error) {
 	return nil
 }
 
-// untilEnd waits for a child that ends by itself, and samples its memory meanwhile.
+// untilEnd waits for a child that ends by itself, and samples its memory meanwhile. How it has ended,
+// end says.
 func (p *child) untilEnd(ctx context.Context) error {
 	tick := time.NewTicker(10 * look)
 	defer tick.Stop()
 	for {
 		select {
 		case <-p.done:
-			return p.gone()
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:

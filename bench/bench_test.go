@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestSmoke(t *testing.T) {
 		t.Skip("builds the collector and runs it for some seconds")
 	}
 	o := quickOptions(t)
-	o.with = []string{"logcatchsys", "hpcloud/tail", cat}
+	o.with = []string{"logcatchsys", "hpcloud/tail", cat, "http", "kafka", "nats"}
 	var stdout bytes.Buffer
 	if err := run(t.Context(), o, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
@@ -46,6 +47,16 @@ func TestSmoke(t *testing.T) {
 	for _, c := range pick(collectors("", ""), o.with) {
 		if got := strings.Count(md, "| "+c.name+" |"); got != len(c.in) {
 			t.Errorf("%s has %d rows, want %d", c.name, got, len(c.in))
+		}
+	}
+	if !strings.Contains(machine, "| github.com/twmb/franz-go | v1") {
+		t.Errorf("the client libraries are not described: %s", machine)
+	}
+	for _, l := range links(binaries{}) {
+		for _, name := range []string{l.name, l.name + ": limit, " + l.library} {
+			if row := regexp.MustCompile(`(?m)^\| ` + name + ` \|.*\|  \|$`).FindString(md); strings.Contains(row, "–") || row == "" {
+				t.Errorf("%s: no row without a remark, or figures that lack: %q", name, row)
+			}
 		}
 	}
 	for _, line := range strings.Split(md, "\n") {
@@ -87,13 +98,18 @@ func script(text string) collector {
 }
 
 func testBench(t *testing.T, those ...collector) *bench {
-	return &bench{options: quickOptions(t), collectors: those, tmp: t.TempDir(), progress: io.Discard}
+	b := &bench{options: quickOptions(t), collectors: those, tmp: t.TempDir(), progress: io.Discard}
+	for _, c := range those {
+		b.links = append(b.links, link{name: c.name, share: 1, farEnd: "http", ours: c, limit: collector{name: "limit", command: c.command}})
+	}
+	return b
 }
 
 // rowsOf runs one section with a collector and returns the cells of its row.
 func rowOf(t *testing.T, c collector, name string) []string {
 	t.Helper()
 	b := testBench(t, c)
+	b.farEnd = fakeFarEnd(t, "3 30")
 	for _, s := range sections() {
 		if s.name != name {
 			continue
@@ -143,6 +159,17 @@ func TestKillIsAKill(t *testing.T) {
 	if got := read(t, ends); got != "end\n" {
 		t.Errorf("asked to end more than once, at the end: %q", got)
 	}
+}
+
+// fakeFarEnd says so many records and bytes at its end, whatever it got.
+func fakeFarEnd(t *testing.T, says string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "farend")
+	text := "#!/bin/sh\necho 127.0.0.1:1\ncat > /dev/null\necho " + says + "\n"
+	if err := os.WriteFile(binary, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return binary
 }
 
 // A program that does not start, or does nothing, is a row with a remark.

@@ -9,15 +9,24 @@ import (
 	"path/filepath"
 )
 
-// build makes the collector and the hpcloud/tail follower from the module, as they would be shipped.
-func build(ctx context.Context, module, into string) (ours, hpcloud string, err error) {
-	ours, hpcloud = filepath.Join(into, "logcatchsys"), filepath.Join(into, "hpcloudtail")
-	for pkg, out := range map[string]string{".": ours, "./bench/hpcloudtail": hpcloud} {
+// binaries are the paths of the programs that are made from the module.
+type binaries struct {
+	ours, hpcloud string
+	limit, farEnd string // of the outputs over a network
+}
+
+// build makes them as they would be shipped.
+func build(ctx context.Context, module, into string) (binaries, error) {
+	at := func(name string) string { return filepath.Join(into, name) }
+	made := binaries{at("logcatchsys"), at("hpcloudtail"), at("limit"), at("farend")}
+	for pkg, out := range map[string]string{
+		".": made.ours, "./bench/hpcloudtail": made.hpcloud, "./bench/limit": made.limit, "./bench/farend": made.farEnd,
+	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
 		cmd.Dir = module
 		if said, err := cmd.CombinedOutput(); err != nil {
-			return "", "", fmt.Errorf("building %s: %w\n%s", pkg, err, said)
+			return made, fmt.Errorf("building %s: %w\n%s", pkg, err, said)
 		}
 	}
-	return ours, hpcloud, nil
+	return made, nil
 }

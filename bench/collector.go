@@ -31,6 +31,9 @@ type job struct {
 	input string // a path or, with several files, a pattern
 	files int    // how many it matches
 	out   string
+	to    string // host:port of a far end, for an output over a network
+	lines uint64 // how many go there
+	line  int    // bytes of one
 }
 
 func (j job) work(name string) string { return filepath.Join(j.dir, "work", name) }

@@ -5,10 +5,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,27 @@ func machineFacts(ctx context.Context, dir string, peers []collector) []fact {
 			version = c.missing
 		}
 		facts = append(facts, fact{c.name, version})
+	}
+	return facts
+}
+
+// libraries are those that the outputs over a network are compared through, and their far ends, as the
+// binaries were built with them.
+func libraries(binaries ...string) (facts []fact) {
+	for _, path := range binaries {
+		info, err := buildinfo.ReadFile(path)
+		if err != nil {
+			continue // it was not built: nothing was measured with it
+		}
+		for _, m := range info.Deps {
+			switch m.Path {
+			case "github.com/twmb/franz-go", "github.com/twmb/franz-go/pkg/kfake", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2":
+				f := fact{m.Path, m.Version}
+				if !slices.Contains(facts, f) {
+					facts = append(facts, f)
+				}
+			}
+		}
 	}
 	return facts
 }

@@ -110,7 +110,7 @@ func TestNumber(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"--only", "speed"}, {"--size", "0"}, {"--rounds", "0"}, {"--seconds", "NaN"}, {"--idle-seconds", "0"}, {"file"}, {"--nonsense"}} {
+	for _, args := range [][]string{{"--only", "speed"}, {"--size", "0"}, {"--rounds", "0"}, {"--lines", "0"}, {"--seconds", "NaN"}, {"--idle-seconds", "0"}, {"file"}, {"--nonsense"}} {
 		var said strings.Builder
 		if _, err := parse(args, &said); err == nil || said.Len() == 0 {
 			t.Errorf("%q: %v, %q", args, err, said.String())

@@ -25,6 +25,7 @@ func sections() []section {
 		{"rotation", (*bench).rotation},
 		{"idle", (*bench).idleFiles},
 		{"kill", (*bench).kill},
+		{"outputs", (*bench).outputs},
 	}
 }
 
@@ -52,6 +53,8 @@ type aim struct {
 type bench struct {
 	options
 	collectors []collector
+	links      []link
+	farEnd     string // binary
 	tmp        string
 	progress   io.Writer
 	runs       int // gives each measurement a folder of its own
@@ -64,18 +67,19 @@ func run(ctx context.Context, o options, stdout, progress io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	b := &bench{options: o, tmp: tmp, progress: progress}
-	ours, hpcloud, err := build(ctx, o.module, tmp)
+	made, err := build(ctx, o.module, tmp)
 	if err != nil {
 		return err
 	}
+	b := &bench{options: o, links: links(made), farEnd: made.farEnd, tmp: tmp, progress: progress}
 	peers := findPeers(ctx, o.peers)
-	b.collectors = pick(append(collectors(ours, hpcloud), peers...), o.with)
+	b.collectors = pick(append(collectors(made.ours, made.hpcloud), peers...), o.with)
 	found, err := b.measureAll(ctx)
 	if err != nil {
 		return err
 	}
-	r := report{facts: machineFacts(ctx, tmp, peers), options: o, findings: found, at: time.Now()}
+	facts := append(machineFacts(ctx, tmp, peers), libraries(made.limit, made.farEnd)...)
+	r := report{facts: facts, options: o, findings: found, at: time.Now()}
 	if err := r.text(stdout); err != nil {
 		return fmt.Errorf("printing the tables: %w", err)
 	}

@@ -90,7 +90,11 @@ func difference(got, want string) string {
 // crashChild pumps until it is killed, or for a while if it is to stop.
 func crashChild(dir string) int {
 	fmt.Println("here")
-	if err := pumpUntilKilled(dir, os.Getenv("OUTPUT_TEST_CRASH_STOP") != ""); err != nil {
+	pump := pumpUntilKilled
+	if os.Getenv(crashBroker) != "" {
+		pump = pumpToKafka
+	}
+	if err := pump(dir, os.Getenv("OUTPUT_TEST_CRASH_STOP") != ""); err != nil {
 		fmt.Println("failed:", err)
 		return 1
 	}
@@ -138,6 +142,11 @@ func followCrash(ctx context.Context, p *Pump, ledger *checkpoint.Ledger) (*sync
 	var followers sync.WaitGroup
 	for _, source := range crashSources {
 		followers.Go(func() {
+			select {
+			case <-p.Ready():
+			case <-ctx.Done():
+				return
+			}
 			next := uint64(0)
 			entries, _ := ledger.Load(source)
 			for _, e := range entries {

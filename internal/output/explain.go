@@ -83,7 +83,7 @@ func causeOfTLS(err error) string {
 		return "TLS: the other end ends the handshake: " + strings.TrimPrefix(alert.Error(), "tls: ")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return "no answer in time"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the other end has closed the connection"
 	}
 	return ""

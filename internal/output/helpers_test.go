@@ -19,10 +19,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/peer"
 	"github.com/logcatchsys/logcatchsys/internal/record"
 )
 
 func TestMain(m *testing.M) {
+	peer.Main()
 	if dir := os.Getenv(crashDir); dir != "" {
 		os.Exit(crashChild(dir))
 	}

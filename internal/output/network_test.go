@@ -27,16 +27,31 @@ type farEnd struct {
 	// reader of it sees them. It may be asked again and again.
 	got func(source string) []string
 
-	once  bool // the peer holds each message once, whatever was sent again
-	blind bool // nothing tells that a message arrived: faults may lose some (syslog)
+	once     bool   // the peer holds each message once, whatever was sent again
+	blind    bool   // nothing tells that a message arrived: faults may lose some (syslog)
+	survives string // these faults lose none all the same
+	talks    bool   // much is said before the first message: connections live longer
+
+	// wrap, if it is set, makes an output of one that may be lost, and what opens it anew.
+	wrap func(open func() Output) Output
 }
 
 // A new output over the network joins with one line.
 var farEnds = map[string]func(t *testing.T) farEnd{
-	"http":       httpFarEnd,
-	"loki":       func(t *testing.T) farEnd { return lokiFarEnd(t, "protobuf") },
-	"loki, json": func(t *testing.T) farEnd { return lokiFarEnd(t, "json") },
-	"http, zstd": func(t *testing.T) farEnd { e := httpFarEnd(t); e.spec.Compression = "zstd"; return e },
+	"elasticsearch":                func(t *testing.T) farEnd { return elasticsearchFarEnd(t) },
+	"elasticsearch, two, one dead": func(t *testing.T) farEnd { return elasticsearchFarEnd(t, deadURL(t)) },
+	"syslog":                       syslogFarEnd,
+	"syslog, udp":                  syslogUDPFarEnd,
+	"http":                         httpFarEnd,
+	"loki":                         func(t *testing.T) farEnd { return lokiFarEnd(t, "protobuf") },
+	"loki, json":                   func(t *testing.T) farEnd { return lokiFarEnd(t, "json") },
+	"http, zstd":                   func(t *testing.T) farEnd { e := httpFarEnd(t); e.spec.Compression = "zstd"; return e },
+	"kafka":                        kafkaFarEnd,
+	"kafka, once":                  kafkaOnceFarEnd,
+	"nats":                         func(t *testing.T) farEnd { return natsFarEnd(t, false) },
+	"nats, batches":                func(t *testing.T) farEnd { return natsFarEnd(t, true) },
+	"otlp, grpc":                   otlpFarEnd("grpc", "gzip"),
+	"otlp, http":                   otlpFarEnd("http", "zstd"),
 }
 
 // open opens the output with the settings that are common to all.
@@ -47,9 +62,15 @@ func (e farEnd) open(t *testing.T, n *network) Output {
 	s.Batch = logconfig.Batch{Bytes: 2 << 10, Records: 50, Age: time.Second}
 	s.Timeout = 300 * time.Millisecond
 	s.DeadLetter = t.TempDir() + "/dead.jsonl"
-	o, err := Open(s, Env{Host: "h1", Dial: n.dial, Log: quiet(), Note: func([]byte) error { return nil }})
-	must(t, err)
-	return o
+	open := func() Output {
+		o, err := Open(s, Env{Host: "h1", Dial: n.dial, Log: quiet(), Note: func([]byte) error { return nil }})
+		must(t, err)
+		return o
+	}
+	if e.wrap != nil {
+		return e.wrap(open)
+	}
+	return open()
 }
 
 // A network makes connections and harms them.
@@ -57,6 +78,7 @@ type network struct {
 	refuse atomic.Int32 // so many connections are refused
 	hang   atomic.Bool  // what is written goes nowhere, and nothing comes
 	cut    atomic.Int64 // connections are cut after about so many bytes; 0: never
+	long   int64        // times that; 0: once
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -73,7 +95,7 @@ func (n *network) dial(ctx context.Context, kind, address string) (net.Conn, err
 	}
 	h := &harmed{Conn: c, n: n}
 	if most := n.cut.Load(); most > 0 {
-		h.left.Store(1 + rand.Int64N(2*most))
+		h.left.Store(1 + rand.Int64N(2*most*max(n.long, 1)))
 		h.mortal = true
 	}
 	n.mu.Lock()
@@ -217,10 +239,13 @@ func TestFarEnds(t *testing.T) {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				e := make(t)
-				if e.blind && what != "order" {
+				if e.blind && what != "order" && !strings.Contains(e.survives, what) {
 					t.Skip("nothing tells whether a message arrived")
 				}
 				n := new(network)
+				if e.talks {
+					n.long = 4
+				}
 				o := e.open(t, n)
 				sources := []string{"a", "b"}
 				for i := range 20 {

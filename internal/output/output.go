@@ -83,10 +83,15 @@ type kind struct {
 
 // A new output is one line here.
 var kinds = map[string]kind{
-	"stdout": {openStdout, probeStdout, 0},
-	"file":   {openFile, probeFile, 0},
-	"http":   {openHTTP, probeHTTP, 0},
-	"loki":   {openLoki, probeLoki, lokiMaxLine},
+	"stdout":        {openStdout, probeStdout, 0},
+	"file":          {openFile, probeFile, 0},
+	"http":          {openHTTP, probeHTTP, 0},
+	"elasticsearch": {openElasticsearch, probeElasticsearch, elasticsearchLine},
+	"syslog":        {openSyslog, probeSyslog, syslogLine},
+	"kafka":         {openKafka, probeKafka, kafkaLine},
+	"loki":          {openLoki, probeLoki, lokiMaxLine},
+	"nats":          {openNATS, probeNATS, 512 << 10},
+	"otlp":          {openOTLP, probeOTLP, 1 << 20},
 }
 
 func kindOf(spec Spec) (kind, error) {
@@ -138,7 +143,12 @@ func Probe(ctx context.Context, spec Spec, env Env, samples []*record.Batch) err
 
 // MaxLine is how many bytes of a line the output surely takes in one record; 0: of
 // any length.
-func MaxLine(spec Spec) int { return kinds[spec.Type].maxLine }
+func MaxLine(spec Spec) int {
+	if spec.Type == "syslog" && spec.Format == "json" {
+		return syslogJSONLine
+	}
+	return kinds[spec.Type].maxLine
+}
 
 // A GoneError is final: nobody reads this output any more.
 type GoneError struct {

@@ -1,9 +1,7 @@
 package output
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,10 +72,11 @@ func (w *web) send(ctx context.Context, method, url, contentType string, body []
 	if err != nil {
 		return nil, err
 	}
-	q, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	q, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, w.redact(err)
 	}
+	defer lend(q, body).takeBack()
 	q.Header = w.header.Clone()
 	if contentType != "" && q.Header.Get("Content-Type") == "" {
 		q.Header.Set("Content-Type", contentType)
@@ -156,8 +155,19 @@ func (w *web) redact(err error) error {
 	if text == err.Error() {
 		return err
 	}
-	return errors.New(text)
+	return &redacted{text, err}
 }
+
+// A redacted error reads without secrets. Its causes can be asked for; their texts are
+// not to be shown.
+type redacted struct {
+	text string
+	err  error
+}
+
+func (e *redacted) Error() string { return e.text }
+
+func (e *redacted) Unwrap() error { return e.err }
 
 // retryAfter reads a Retry-After header: seconds, or a date (RFC 9110, 10.2.3).
 func retryAfter(value string, now time.Time) time.Duration {

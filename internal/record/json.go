@@ -43,17 +43,27 @@ func (f *Format) objects(b *Batch, end string, span func(offset int64, end int))
 	head := len(out)
 	out = slices.Grow(out, len(b.Data)+(b.Count+1)*(head+len(b.Labels)+64))
 
+	var room [64]byte
+	id := f.idHead(room[:0], b)
+
 	first := true
 	b.Each(func(offset int64, message []byte) bool {
 		if !first {
 			out = append(out, out[:head]...)
 		}
 		first = false
+		from := len(out)
 		out = strconv.AppendInt(out, offset, 10)
+		to := len(out)
 		out = append(out, `,"message":"`...)
 		out = appendEscaped(out, message)
 		out = append(out, '"')
-		out = f.rest(out, b, offset)
+		out = b.rest(out)
+		if f.ids {
+			out = append(out, id...)
+			out = append(out, out[from:to]...)
+			out = append(out, '"')
+		}
 		out = append(out, end...)
 		if span != nil {
 			span(offset, len(out))
@@ -66,20 +76,23 @@ func (f *Format) objects(b *Batch, end string, span func(offset int64, end int))
 	b.set(out)
 }
 
-// rest is what follows the message of a record.
-func (f *Format) rest(out []byte, b *Batch, offset int64) []byte {
+// idHead is what stands before the offset in the id of each record of b.
+func (f *Format) idHead(dst []byte, b *Batch) []byte {
+	if !f.ids {
+		return dst
+	}
+	dst = append(dst, `,"id":"`...)
+	return append(appendEscapedString(dst, b.Gen), ':')
+}
+
+// rest is what follows the message of a record, but its id.
+func (b *Batch) rest(out []byte) []byte {
 	if b.Labels != "" {
 		out = append(out, `,"labels":`...)
 		out = append(out, b.Labels...)
 	}
 	if b.Partial != nil {
 		out = b.Partial.appendJSON(out)
-	}
-	if f.ids {
-		out = append(out, `,"id":"`...)
-		out = append(appendEscapedString(out, b.Gen), ':')
-		out = strconv.AppendInt(out, offset, 10)
-		out = append(out, '"')
 	}
 	return out
 }

@@ -32,6 +32,7 @@ var outputRows = []outputRow{
 	{kind: "nats cluster", once: true},
 	{kind: "otlp"},
 	{kind: "otlp http"},
+	{kind: "kafka", once: true},
 	{kind: "loki"},
 }
 

@@ -1,0 +1,315 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+)
+
+func exactly(spec *Spec) { spec.ExactlyOnce = true }
+
+// once is an output that is ready to write, in a process of that name.
+func (b *broker) once(instance string, change func(*Spec), env Env) (*kafkaOnce, []checkpoint.Entry) {
+	b.t.Helper()
+	o := b.opened(func(s *Spec) {
+		s.ExactlyOnce = true
+		if change != nil {
+			change(s)
+		}
+	}, env).(*kafkaOnce)
+	o.instance = instance
+	return o, b.positions(o, nil)
+}
+
+func (b *broker) positions(o *kafkaOnce, known func(string) bool) (all []checkpoint.Entry) {
+	b.t.Helper()
+	if known == nil {
+		known = func(string) bool { return false }
+	}
+	all, err := o.Positions(bg, known)
+	must(b.t, err)
+	slices.SortFunc(all, func(x, y checkpoint.Entry) int { return strings.Compare(x.Key, y.Key) })
+	return all
+}
+
+func listed(entries []checkpoint.Entry) (text string) {
+	for _, e := range entries {
+		text += fmt.Sprintf("%s=%s ", e.Key, e.Value)
+	}
+	return text
+}
+
+// What was committed is read back after the local state is gone; what was not, is not.
+func TestKafkaPositionsComeBack(t *testing.T) {
+	b := newBroker(t)
+	o, none := b.once("one", nil, Env{})
+	for _, s := range []string{"a", "b"} {
+		put(t, o, sample(s, 0, 10))
+	}
+	settle(t, o)
+	put(t, o, sample("a", 10, 10))
+	settle(t, o)
+	left := sample("a", 20, 10)
+	o.Encode(left)
+	must(t, o.Write(bg, left))
+	must(t, o.Close())
+
+	_, kept := b.once("two", nil, Env{})
+	if len(none) != 0 || listed(kept) != "a=20 b=10 " {
+		t.Errorf("at first %s, then %s", none, kept)
+	}
+	if got := b.messages("a"); len(got) != 20 {
+		t.Errorf("%d messages", len(got))
+	}
+	_, other := b.once("three", func(s *Spec) { s.Name = "bus2" }, Env{})
+	if len(other) != 0 {
+		t.Errorf("another output sees %s", other)
+	}
+}
+
+// Two processes with one name: the older one stops, and touches nothing more.
+func TestKafkaFenced(t *testing.T) {
+	b := newBroker(t)
+	older, _ := b.once("older", nil, Env{})
+	put(t, older, sample("a", 0, 10))
+	settle(t, older)
+	newer, kept := b.once("newer", nil, Env{})
+	if len(kept) != 1 {
+		t.Fatal("positions:", kept)
+	}
+	var fenced *FencedError
+	for range 2 {
+		x := sample("a", 10, 10)
+		older.Encode(x)
+		err := older.Write(bg, x)
+		if err == nil {
+			_, err = older.Flush(bg)
+		}
+		if !errors.As(err, &fenced) {
+			t.Fatalf("the older one says %v", err)
+		}
+	}
+	put(t, newer, sample("a", 10, 10))
+	settle(t, newer)
+	if got := b.messages("a"); len(got) != 20 {
+		t.Errorf("%d messages", len(got))
+	}
+	must(t, older.Close())
+}
+
+// A transaction that the broker has given up for its age is no takeover, though the
+// broker answers the same.
+func TestKafkaTransactionTimedOut(t *testing.T) {
+	b := newBroker(t)
+	o := b.opened(exactly, Env{}).(*kafkaOnce)
+	o.timeout = 200 * time.Millisecond // kfake keeps the one it is told first
+	b.positions(o, nil)
+	x := sample("a", 0, 10)
+	o.Encode(x)
+	must(t, o.Write(bg, x))
+	must(t, o.begin(bg, bg))
+	must(t, o.load(bg))
+	o.launch()
+	must(t, errors.Join(o.land(bg), o.judge(bg)))
+	admin := b.client()
+	defer admin.Close()
+	for {
+		all, err := kadm.NewClient(admin).DescribeTransactions(bg, o.id)
+		must(t, err)
+		if all[o.id].State != "Ongoing" {
+			break
+		}
+	}
+	_, err := o.Flush(bg)
+	var lost *LostError
+	if !errors.As(err, &lost) {
+		t.Fatalf("it says %v", err)
+	}
+	again, kept := b.once(o.instance, nil, Env{})
+	if len(kept) != 0 || len(b.messages("a")) != 0 {
+		t.Errorf("%s, %v", kept, b.messages("a"))
+	}
+	put(t, again, sample("a", 0, 10))
+	settle(t, again)
+	if got := b.messages("a"); len(got) != 10 {
+		t.Errorf("%d messages", len(got))
+	}
+}
+
+// deafen makes connections on which nothing comes any more once off is set.
+func deafen(off *atomic.Bool) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &deaf{c, off}, err
+	}
+}
+
+type deaf struct {
+	net.Conn
+	off *atomic.Bool
+}
+
+func (d *deaf) Read(p []byte) (int, error) {
+	for {
+		n, err := d.Conn.Read(p)
+		if err != nil || !d.off.Load() {
+			return n, err
+		}
+	}
+}
+
+// When nobody knows whether a commit happened, the output is lost, and the positions
+// that come back say what did. The dead letter agrees with them.
+func TestKafkaUncertainCommit(t *testing.T) {
+	for _, happened := range []bool{true, false} {
+		t.Run(fmt.Sprint(happened), func(t *testing.T) {
+			t.Parallel()
+			b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
+			b.refuse("00000007")
+			var off, over atomic.Bool
+			var ledger memLedger
+			env := Env{Note: ledger.Note, Dial: deafen(&off)}
+			dead := t.TempDir() + "/dead.jsonl"
+			at := func(s *Spec) { s.Timeout, s.Compression, s.DeadLetter = 500*time.Millisecond, "none", dead }
+			o, _ := b.once("one", at, env)
+			x := sample("a", 0, 10)
+			o.Encode(x)
+			must(t, o.Write(bg, x))
+			b.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+				if o.stage != sentAll || over.Load() {
+					return nil, nil, false // the owner's own transaction
+				}
+				off.Store(true)
+				return nil, nil, !happened
+			})
+			_, err := o.Flush(bg)
+			var lost *LostError
+			if !errors.As(err, &lost) {
+				t.Fatalf("it says %v", err)
+			}
+			must(t, o.Close())
+			off.Store(false)
+			over.Store(true)
+			env.Undo = ledger.undo
+			o, kept := b.once("one", at, env)
+			if happened != (len(kept) == 1) {
+				t.Errorf("positions: %s", kept)
+			}
+			if !happened {
+				put(t, o, sample("a", 0, 10))
+				settle(t, o)
+			}
+			if n := strings.Count(content(t, dead), "\n"); n != 1 || len(b.messages("a")) != 9 {
+				t.Errorf("%d letters, %d messages", n, len(b.messages("a")))
+			}
+		})
+	}
+}
+
+// refuse has the broker refuse batches that hold one of these words, uncompressed.
+func (b *broker) refuse(words ...string) {
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, When: func(q kmsg.Request) bool {
+		for _, topic := range q.(*kmsg.ProduceRequest).Topics {
+			for _, p := range topic.Partitions {
+				for _, w := range words {
+					if bytes.Contains(p.Records, []byte(w)) {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}})
+}
+
+// Records that the broker refuses go to the dead letter; all others come once and in order.
+func TestKafkaRefused(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		t.Run(fmt.Sprint("once=", once), func(t *testing.T) {
+			t.Parallel()
+			b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
+			b.refuse("00000007", "00000042", "00000109")
+			dropped := map[string]int{}
+			var dead string
+			o := b.opened(func(s *Spec) { s.ExactlyOnce, s.Compression, dead = once, "none", s.DeadLetter },
+				Env{Dropped: func(source, reason string, n int) { dropped[source+" "+reason] += n }})
+			for _, n := range []int{0, 100} {
+				put(t, o, sample("a", n, 100))
+				settle(t, o)
+			}
+			var want []string
+			for n := range 200 {
+				if n != 7 && n != 42 && n != 109 {
+					want = append(want, fmt.Sprintf("a %08d", n))
+				}
+			}
+			if got := b.messages("a"); !slices.Equal(got, want) {
+				t.Errorf("got %d: %v", len(got), got)
+			}
+			letters := content(t, dead)
+			if strings.Count(letters, "\n") != 3 || !strings.Contains(letters, "INVALID_RECORD") || len(dropped) != 1 || dropped["a refused"] != 3 {
+				t.Errorf("dropped %v, letters\n%s", dropped, letters)
+			}
+		})
+	}
+}
+
+// Positions that no checkpoint knows and that are old are forgotten, at both ends.
+func TestKafkaForgetsOldPositions(t *testing.T) {
+	b := newBroker(t)
+	now := hour
+	clock := Env{Now: func() time.Time { return now }}
+	o, _ := b.once("one", nil, clock)
+	for _, s := range []string{"gone", "known"} {
+		put(t, o, sample(s, 0, 10))
+	}
+	settle(t, o)
+	must(t, o.Close())
+	now = hour.Add(forgetAfter + time.Hour)
+	o = b.opened(exactly, clock).(*kafkaOnce)
+	if kept := b.positions(o, func(key string) bool { return key == "known" }); listed(kept) != "known=10 " {
+		t.Errorf("kept %s", kept)
+	}
+	put(t, o, sample("new", 0, 10))
+	settle(t, o)
+	var last []string
+	for _, r := range b.held("positions") {
+		last = append(last, fmt.Sprintf("%s=%s", r.Key, r.Value))
+	}
+	if text := strings.Join(last, "\n"); !strings.Contains(text, "h1/bus/position/gone=\n") && !strings.HasSuffix(text, "h1/bus/position/gone=") {
+		t.Errorf("no tombstone in\n%s", text)
+	}
+}
+
+// The topic of positions is made compact; one that is not is warned about.
+func TestKafkaPositionsTopic(t *testing.T) {
+	b := newBroker(t)
+	b.once("one", nil, Env{})
+	admin := b.client()
+	defer admin.Close()
+	all, err := kadm.NewClient(admin).DescribeTopicConfigs(bg, "positions")
+	must(t, err)
+	if !slices.ContainsFunc(all[0].Configs, func(c kadm.Config) bool { return c.Key == "cleanup.policy" && c.MaybeValue() == "compact" }) {
+		t.Errorf("%+v", all)
+	}
+	b = newBroker(t, kfake.SeedTopics(2, "positions"))
+	log, text := logged()
+	b.once("one", nil, Env{Log: log})
+	if !strings.Contains(text(), "compact") {
+		t.Errorf("no warning in %s", text())
+	}
+}

@@ -1,0 +1,90 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// natsCluster is three servers.
+func natsCluster(t *testing.T) (all []*natsServer) {
+	var routes []string
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		routes = append(routes, "nats://"+l.Addr().String())
+		must(t, l.Close())
+	}
+	for i, route := range routes {
+		all = append(all, newNATSServer(t, func(o *server.Options) {
+			own := server.RoutesFromStr(route)[0]
+			o.ServerName, o.Cluster.Name, o.Cluster.Host = fmt.Sprint("n", i), "c", own.Hostname()
+			_, err := fmt.Sscan(own.Port(), &o.Cluster.Port)
+			must(t, err)
+			for _, r := range routes {
+				o.Routes = append(o.Routes, server.RoutesFromStr(r)...)
+			}
+		}))
+	}
+	return all
+}
+
+// A stream of a cluster changes its leader again and again, and loses it: nothing is lost,
+// nothing is there twice, and the order holds.
+func TestNATSClusterLosesItsLeader(t *testing.T) {
+	t.Parallel()
+	cluster := natsCluster(t)
+	js := cluster[0].client(nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	config := jetstream.StreamConfig{
+		Name: "LOGS", Subjects: []string{"logs.*"}, Duplicates: time.Hour, Replicas: 3, AllowBatchPublish: true,
+	}
+	until(t, func() error {
+		ctx, cancel := context.WithTimeout(bg, time.Second)
+		defer cancel()
+		_, err := js.CreateStream(ctx, config)
+		return err
+	})
+	o := cluster[0].opened(func(spec *Spec) {
+		spec.Timeout, spec.Batch.Records = time.Second, 500
+		for _, s := range cluster[1:] {
+			spec.Servers = append(spec.Servers, s.ClientURL())
+		}
+	}, Env{})
+	const rounds = 100
+	for i := range rounds {
+		put(t, o, sample("a", i*100, 100))
+		switch {
+		case i == rounds/2:
+			natsLeader(t, js, cluster).stop()
+		case i%10 == 9: // no answer says that there is no leader to step down
+			_, _ = js.Conn().Request(natsAPI+"STREAM.LEADER.STEPDOWN.LOGS", nil, time.Second)
+		}
+	}
+	settle(t, o)
+	farEnd{got: cluster[0].messages, once: true}.check(t, "a", rounds*100)
+}
+
+// natsLeader is the server that leads the stream.
+func natsLeader(t *testing.T, js jetstream.JetStream, cluster []*natsServer) (leader *natsServer) {
+	until(t, func() error {
+		stream, err := js.Stream(bg, "LOGS")
+		if err != nil {
+			return err
+		}
+		for _, s := range cluster {
+			if s.Name() == stream.CachedInfo().Cluster.Leader {
+				leader = s
+				return nil
+			}
+		}
+		return errors.New("no leader")
+	})
+	return leader
+}

@@ -1,0 +1,62 @@
+package output
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+)
+
+const (
+	otlpPath    = "/v1/logs"
+	otlpContent = "application/x-protobuf"
+	otlpAnswer  = 1 << 20 // enough of an answer: it is read as a whole, or not understood
+)
+
+// otlpHTTP is the client of OTLP over HTTP, with protobuf.
+type otlpHTTP struct {
+	web *web
+	url string
+}
+
+func newOTLPHTTP(spec Spec, env Env) (*otlpHTTP, error) {
+	u, err := url.Parse(spec.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: %w", err)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = otlpPath
+	}
+	web, err := newWeb(spec, env)
+	return &otlpHTTP{web, u.String()}, err
+}
+
+func (h *otlpHTTP) export(ctx context.Context, body []byte) (otlpPartial, error) {
+	a, err := h.web.send(ctx, http.MethodPost, h.url, otlpContent, body, otlpAnswer)
+	if err != nil {
+		return otlpPartial{}, err
+	}
+	kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if a.status/100 == 2 {
+		switch kind {
+		case otlpContent:
+			return readOTLPAnswer(h.web.spec, a.body)
+		case "text/html": // a page for the eye: nobody has taken the records
+			return otlpPartial{}, fmt.Errorf("%s answers with a web page: does it speak OTLP?", h.url)
+		}
+		return otlpPartial{}, nil
+	}
+	if kind == otlpContent {
+		if message, err := parseOTLPStatus(a.body); err == nil {
+			a.body = []byte(message)
+		}
+	}
+	err = h.web.verdict(a, h.url)
+	if a.status == http.StatusInternalServerError {
+		err = &otlpDoubt{err}
+	}
+	return otlpPartial{}, err
+}
+
+func (h *otlpHTTP) close() { h.web.close() }

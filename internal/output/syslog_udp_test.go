@@ -1,0 +1,110 @@
+package output
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A udpReceiver takes syslog messages, one a datagram.
+type udpReceiver struct {
+	c    net.PacketConn
+	mu   sync.Mutex
+	all  []string
+	done chan struct{}
+}
+
+func newUDPReceiver(t testing.TB, address string) *udpReceiver {
+	c, err := net.ListenPacket("udp", address)
+	must(t, err)
+	must(t, c.(*net.UDPConn).SetReadBuffer(200<<10)) // what the tests send at once fits
+	u := &udpReceiver{c: c, done: make(chan struct{})}
+	go u.run()
+	t.Cleanup(u.stop)
+	return u
+}
+
+func (u *udpReceiver) address() string { return u.c.LocalAddr().String() }
+
+func (u *udpReceiver) stop() {
+	u.c.Close()
+	<-u.done
+}
+
+func (u *udpReceiver) run() {
+	defer close(u.done)
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := u.c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		u.mu.Lock()
+		u.all = append(u.all, string(buf[:n]))
+		u.mu.Unlock()
+	}
+}
+
+func (u *udpReceiver) messages(source string) (all []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, text := range u.all {
+		m, err := parseSyslog(text)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		if m.param["source"] == source {
+			all = append(all, m.msg)
+		}
+	}
+	return all
+}
+
+func syslogUDPFarEnd(t *testing.T) farEnd {
+	u := newUDPReceiver(t, "127.0.0.1:0")
+	return farEnd{spec: syslogSpec("udp://" + u.address()), got: u.messages, blind: true}
+}
+
+// A host that says that nobody listens is believed: what was sent last is sent again.
+func TestSyslogUDPRefused(t *testing.T) {
+	u := newUDPReceiver(t, "127.0.0.1:0")
+	o, _ := openedSyslog(t, syslogSpec("udp://"+u.address()), Env{})
+	put(t, o, sample("a", 0, 10))
+	settle(t, o)
+	eventually(t, "the lines", func() bool { return len(u.messages("a")) == 10 })
+	u.stop()
+
+	b := sample("a", 10, 10)
+	o.(Encoder).Encode(b)
+	for range 3 {
+		if err := o.Write(bg, b); err == nil || !strings.Contains(err.Error(), "nothing listens there") {
+			t.Fatal("a write says", err)
+		}
+	}
+	again := newUDPReceiver(t, u.address())
+	put(t, o, b)
+	settle(t, o)
+	eventually(t, "the lines", func() bool { return len(again.messages("a")) >= 10 })
+	if first := again.messages("a")[0]; first != "a 00000009" && first != "a 00000010" {
+		t.Errorf("it goes on with %q", first)
+	}
+	e := farEnd{got: func(s string) []string { return append(u.messages(s), again.messages(s)...) }}
+	e.check(t, "a", 20)
+
+	// The last message of all: only Flush can tell.
+	again.stop()
+	put(t, o, sample("a", 20, 1))
+	for range 3 {
+		if _, err := o.Flush(bg); err == nil || !strings.Contains(err.Error(), "nothing listens there") {
+			t.Fatal("a flush says", err)
+		}
+	}
+	third := newUDPReceiver(t, u.address())
+	settle(t, o)
+	eventually(t, "the line", func() bool { return len(third.messages("a")) > 0 })
+	if got := fmt.Sprint(third.messages("a")); got != "[a 00000020]" {
+		t.Error(got)
+	}
+}
