@@ -63,7 +63,7 @@ func causeOfTLS(err error) string {
 	var name x509.HostnameError
 	var unknown x509.UnknownAuthorityError
 	var plain tls.RecordHeaderError
-	var alert tls.AlertError
+	var op *net.OpError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		now, c := time.Now(), invalid.Cert
@@ -79,8 +79,8 @@ func causeOfTLS(err error) string {
 		return "TLS: the certificate is not good: " + err.Error()
 	case errors.As(err, &plain):
 		return "TLS: the other end does not speak TLS"
-	case errors.As(err, &alert):
-		return "TLS: the other end ends the handshake: " + strings.TrimPrefix(alert.Error(), "tls: ")
+	case errors.As(err, &op) && op.Op == "remote error": // an alert
+		return "TLS: the other end ends the connection: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return "no answer in time"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
