@@ -37,7 +37,8 @@ const (
 )
 
 // Syslog is rsyslog, as Debian has it, with a configuration that changes nothing of its
-// defaults but that it leaves control characters in messages as they are.
+// defaults but that it leaves control characters in messages as they are, and messages in
+// their order.
 type Syslog struct {
 	program, dir string
 	scheme, addr string
@@ -74,7 +75,9 @@ func newSyslog(dir, scheme string) (Peer, error) {
 	return s, os.WriteFile(s.path("rsyslog.conf"), fmt.Appendf(nil, syslogConfig, dir, global, kind, module, kind, port, s.path("records")), 0o644)
 }
 
+// By default two workers empty a queue that has grown long, and mix up its order.
 const syslogConfig = `global(workDirectory=%q parser.escapeControlCharactersOnReceive="off"%s)
+main_queue(queue.workerThreads="1")
 module(load="%s"%s)
 input(type="%s" address="127.0.0.1" port="%s")
 template(name="record" type="list" option.jsonf="on") {
