@@ -55,7 +55,7 @@ func defaults() options {
 // quick makes of each section the smallest that still shows whether it works.
 func (o *options) quick() {
 	o.size, o.lines, o.rounds, o.seconds, o.quiet = 4<<20, 20_000, 1, 1, 1500*time.Millisecond
-	o.kills, o.idle, o.settle, o.idling = 2, []int{20, 50}, 200*time.Millisecond, 1
+	o.kills, o.idle, o.settle, o.idling = 1, []int{20, 50}, 200*time.Millisecond, 1
 }
 
 func main() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -174,13 +175,16 @@ func arrived(t *testing.T, far peer.Peer, streams []*Stream, patience time.Durat
 	for _, s := range streams {
 		s.Stop()
 	}
-	deadline := time.Now().Add(patience)
+	deadline, fewest := time.Now().Add(patience), math.MaxInt
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) { // a dump may be long
 		var held bytes.Buffer
 		Must(t, far.Dump(&held))
 		r := Count(streams, &held)
 		if r.Count(traffic.Lost) == 0 || time.Now().After(deadline) {
 			return r
+		}
+		if n := r.Count(traffic.Lost); n < fewest { // three servers on a busy machine are slow
+			deadline, fewest = time.Now().Add(patience), n
 		}
 		time.Sleep(pause)
 	}
