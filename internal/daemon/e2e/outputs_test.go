@@ -169,13 +169,14 @@ func (y *Yard) killed(p *Program) *Program {
 	return p
 }
 
-// arrived stops the traffic, waits until all of it is at the peer, and counts what is.
+// arrived stops the traffic, waits until all of it is at the peer, or nothing more has come
+// for as long as patience lasts, and counts what is there.
 func arrived(t *testing.T, far peer.Peer, streams []*Stream, patience time.Duration) traffic.Report {
 	t.Helper()
 	for _, s := range streams {
 		s.Stop()
 	}
-	deadline, fewest := time.Now().Add(patience), math.MaxInt
+	deadline, fewest := time.Now().Add(patience), uint64(math.MaxUint64)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) { // a dump may be long
 		var held bytes.Buffer
 		Must(t, far.Dump(&held))
