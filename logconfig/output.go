@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -110,6 +111,9 @@ func (o Output) Secrets() []string {
 	all := []Secret{o.Password, o.APIKey, o.BearerToken, o.Token, o.SASL.Password}
 	for _, h := range o.Headers {
 		all = append(all, h.Value)
+	}
+	if _, query, _ := strings.Cut(o.URL, "?"); strings.Contains(query, "=") {
+		all = append(all, Secret(query)) // some far ends want their token there
 	}
 	var set []string
 	for _, s := range all {

@@ -72,14 +72,16 @@ func (p *position) append(dst []byte) []byte {
 }
 
 // Prefer gives the position to go on from: what an output kept with its records, unless
-// the checkpoint's own (nil: none) is of the same offset; that one may know better where
-// the file is by now. An error says that kept is not a position.
+// the checkpoint's own (nil: none) is of the same offset or further. Of the same offset, it
+// may know better where the file is by now; further, what is between was delivered while
+// the output did not keep positions. Within a generation no position ever goes back. An
+// error says that kept is not a position.
 func Prefer(kept, own []byte) ([]byte, error) {
 	k, err := parsePosition(kept)
 	if err != nil {
 		return nil, err
 	}
-	if o, err := parsePosition(own); err == nil && o.offset == k.offset && o.piece == k.piece {
+	if o, err := parsePosition(own); err == nil && (o.offset > k.offset || o.offset == k.offset && o.piece == k.piece) {
 		return own, nil
 	}
 	return kept, nil

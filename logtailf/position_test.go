@@ -67,11 +67,12 @@ func FuzzPosition(f *testing.F) {
 func TestPrefer(t *testing.T) {
 	kept, own := position{offset: 7, place: "/old"}, position{offset: 7, place: "/new", done: true}
 	behind, piece := position{offset: 6, place: "/new"}, position{offset: 7, piece: 1}
+	ahead := position{offset: 8, place: "/new"}
 	for _, c := range []struct {
 		own  []byte
 		want position
 	}{
-		{own.append(nil), own}, {behind.append(nil), kept}, {piece.append(nil), kept}, {nil, kept}, {[]byte("no"), kept},
+		{own.append(nil), own}, {ahead.append(nil), ahead}, {behind.append(nil), kept}, {piece.append(nil), kept}, {nil, kept}, {[]byte("no"), kept},
 	} {
 		got, err := Prefer(kept.append(nil), c.own)
 		if p, _ := parsePosition(got); err != nil || p != c.want {

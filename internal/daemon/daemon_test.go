@@ -422,6 +422,8 @@ func TestSharesWith(t *testing.T) {
 		{logconfig.Output{Name: "g", Type: "file", Path: "/x"}, true},
 		{logconfig.Output{Name: "g", Type: "file", Path: "/y"}, false},
 		{logconfig.Output{Name: "g", Type: "stdout"}, false},
+		{logconfig.Output{Name: "g", Type: "http", DeadLetter: "/x"}, true}, // what was a file may become a dead letter
+		{logconfig.Output{Name: "g", Type: "http", DeadLetter: "/y"}, false},
 	} {
 		if lane.SharesWith(c.spec) != c.want {
 			t.Errorf("%+v: %v", c.spec, !c.want)

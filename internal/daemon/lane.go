@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -91,9 +93,9 @@ func (e LaneEnv) format(spec logconfig.Output) string {
 	return format
 }
 
-// restore takes the positions that an output keeps with its records: they win over the
-// checkpoint's, which may have been written before the last records were accepted, or
-// may be lost.
+// restore takes the positions that an output keeps with its records: they win over those
+// in the checkpoint that are not as far, or lost. It may have been written before the last
+// records were accepted.
 func restore(ctx context.Context, ledger *checkpoint.Ledger, k output.Keeper) error {
 	entries, err := ledger.Load("")
 	if err != nil {
@@ -103,19 +105,26 @@ func restore(ctx context.Context, ledger *checkpoint.Ledger, k output.Keeper) er
 	for _, e := range entries {
 		local[e.Key] = e.Value
 	}
-	kept, err := k.Positions(ctx, func(key string) bool { return local[key] != nil })
+	kept, err := k.Positions(ctx, func(key string) bool {
+		return local[key] != nil || len(local) == 0 // one that is lost would have known it
+	})
 	if err != nil {
 		return err
 	}
-	for i, e := range kept {
-		if kept[i].Value, err = logtailf.Prefer(e.Value, local[e.Key]); err != nil {
+	news := kept[:0] // without those that are there: a commit would keep them from ever expiring
+	for _, e := range kept {
+		own := local[e.Key]
+		if e.Value, err = logtailf.Prefer(e.Value, own); err != nil {
 			return fmt.Errorf("position %q: %w", e.Key, err)
 		}
+		if !bytes.Equal(e.Value, own) {
+			news = append(news, e)
+		}
 	}
-	if len(kept) == 0 {
+	if len(news) == 0 {
 		return nil
 	}
-	return ledger.Commit(kept, nil)
+	return ledger.Commit(news, nil)
 }
 
 // Start begins to deliver; once drain has ended, what is not written is given up.
@@ -187,7 +196,7 @@ func (l *Lane) Err() error { return l.err }
 // SharesWith reports whether both write to one place: then one must have ended before
 // the other may start.
 func (l *Lane) SharesWith(spec logconfig.Output) bool {
-	same := func(a, b string) bool { return a != "" && a == b }
+	mine, its := []string{l.Spec.Path, l.Spec.DeadLetter}, []string{spec.Path, spec.DeadLetter}
 	return l.Spec.Name == spec.Name || l.Spec.Type == "stdout" && spec.Type == "stdout" ||
-		same(l.Spec.Path, spec.Path) || same(l.Spec.DeadLetter, spec.DeadLetter)
+		slices.ContainsFunc(mine, func(path string) bool { return path != "" && slices.Contains(its, path) })
 }

@@ -95,6 +95,15 @@ func (s *Lanes) Discard(opened []*Lane) (err error) {
 // their next start may start at once: the new plan may have mended what failed.
 func (s *Lanes) Take(p Plan, opened []*Lane) {
 	clear(s.pauses)
+	for name, l := range s.fenced {
+		want, again := p.Outputs[name]
+		if !again {
+			s.metrics.RemoveOutput(name)
+		}
+		if !again || !l.Spec.Equal(want) {
+			delete(s.fenced, name)
+		}
+	}
 	for _, l := range opened {
 		s.start(p, l)
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -108,7 +109,21 @@ func TestFencedOutputStaysClosed(t *testing.T) {
 	if opened, err := lanes.OpenNew(p); err != nil || len(opened) != 0 {
 		t.Errorf("%d are opened again, %v", len(opened), err)
 	}
+	without := planOf(t, map[string]string{"g": filepath.Join(dir, "two")})
+	lanes.Take(without, nil)
+	if name := lanes.Fenced(); name != "" {
+		t.Errorf("%s was removed and counts as fenced", name)
+	}
+	if lanes.Start(p); lanes.Idle(p, "f") != "" {
+		t.Fatalf("removed and added again: %q", lanes.Idle(p, "f"))
+	}
 	next := planOf(t, map[string]string{"f": filepath.Join(dir, "three"), "g": filepath.Join(dir, "two")})
+	lanes.Stop(next)
+	f = lanes.all["f"]
+	<-f.Ended()
+	if _, err := lanes.Reap(next); err != nil {
+		t.Fatal(err)
+	}
 	if lanes.Start(next); lanes.Idle(next, "f") != "" {
 		t.Errorf("after a change: %q", lanes.Idle(next, "f"))
 	}
@@ -131,7 +146,7 @@ func TestRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := keeps{}
+	k := keeps{{Key: "a\x00id", Value: []byte("nonsense")}}
 	if err := restore(t.Context(), ledger, k); err == nil || !strings.Contains(err.Error(), `"a\x00id"`) {
 		t.Errorf("what is no position was taken: %v", err)
 	}
@@ -140,10 +155,35 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-type keeps struct{}
+type keeps []checkpoint.Entry
 
-func (keeps) Positions(context.Context, func(string) bool) ([]checkpoint.Entry, error) {
-	return []checkpoint.Entry{{Key: "a\x00id", Value: []byte("nonsense")}}, nil
+func (k keeps) Positions(context.Context, func(string) bool) ([]checkpoint.Entry, error) {
+	return k, nil
+}
+
+// A checkpoint that knows nothing is new or lost: then no position is to be forgotten,
+// however old; the file of one may still be there.
+func TestRestoreForgetsNothingWithoutState(t *testing.T) {
+	ledger, err := openStore(t).Ledger("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &asks{}
+	for _, want := range []bool{true, false} {
+		if err := restore(t.Context(), ledger, k); err != nil || k.known != want {
+			t.Errorf("known: %t, want %t, %v", k.known, want, err)
+		}
+		if err := ledger.Register([]checkpoint.Entry{{Key: "a\x00other", Value: []byte{1}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type asks struct{ known bool }
+
+func (k *asks) Positions(_ context.Context, known func(string) bool) ([]checkpoint.Entry, error) {
+	k.known = known("a\x00id")
+	return nil, nil
 }
 
 func TestDeadline(t *testing.T) {
@@ -167,4 +207,34 @@ func TestDeadline(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+// Positions that the checkpoint has are not written again: they would never expire.
+func TestRestoreLeavesWhatIsThere(t *testing.T) {
+	ledger, err := openStore(t).Ledger("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a position looks like is logtailf's own affair; version, 13 numbers, 2 texts.
+	here := checkpoint.Entry{Key: "a\x00here", Value: append([]byte{1, 0, 9}, make([]byte, 13)...)}
+	lost := checkpoint.Entry{Key: "a\x00lost", Value: here.Value}
+	// While exactly_once was off, the output's own position stayed where it was.
+	ahead := checkpoint.Entry{Key: "a\x00ahead", Value: here.Value}
+	stale := checkpoint.Entry{Key: ahead.Key, Value: append([]byte{1, 0, 8}, make([]byte, 13)...)}
+	if err := ledger.Register([]checkpoint.Entry{here, ahead}, nil); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	if err := restore(t.Context(), ledger, keeps{here, lost, stale}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := ledger.Load("")
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	for _, e := range entries {
+		if again := !e.Seen.Before(before); again != (e.Key == lost.Key) || !bytes.Equal(e.Value, here.Value) {
+			t.Errorf("%q: %v, written again: %t", e.Key, e.Value, again)
+		}
+	}
 }

@@ -37,7 +37,7 @@ func openHTTP(spec Spec, env Env) (Output, error) {
 func (o *httpOutput) send(ctx context.Context, r *request) error {
 	a, err := o.web.send(ctx, o.spec.Method, o.spec.URL, o.contentType, r.body(), tallAnswer)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.spec.URL, explained(err))
+		return fmt.Errorf("%s: %w", o.web.hide(o.spec.URL), explained(err))
 	}
 	return o.web.verdict(a, o.spec.URL)
 }
@@ -58,13 +58,13 @@ func probeHTTP(ctx context.Context, spec Spec, env Env, _ []*record.Batch) error
 	defer web.close()
 	a, err := web.send(ctx, spec.Method, spec.URL, "application/x-ndjson", nil, tallAnswer)
 	if err != nil {
-		return fmt.Errorf("%s: %w", spec.URL, explained(err))
+		return fmt.Errorf("%s: %w", web.hide(spec.URL), explained(err))
 	}
 	switch a.status {
 	case http.StatusBadRequest, http.StatusLengthRequired, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return fmt.Errorf("%s answers %s: are the path and the method right?", spec.URL, web.said(a))
+		return fmt.Errorf("%s answers %s: are the path and the method right?", web.hide(spec.URL), web.said(a))
 	}
 	return web.verdict(a, spec.URL)
 }

@@ -325,3 +325,31 @@ func TestLentBodyIsTakenBack(t *testing.T) {
 		}
 	}
 }
+
+// A token may stand in the query of a URL, where the far end wants it there.
+func TestSecretInTheQuery(t *testing.T) {
+	s := newSink(t)
+	s.Close()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		http.Error(w, "no: "+q.URL.String(), http.StatusForbidden)
+	}))
+	t.Cleanup(refusing.Close)
+	for _, url := range []string{s.URL, refusing.URL} {
+		spec := Spec{
+			Name: "sink", Type: "http", URL: url + "/in?token=s3cret", Method: "POST", Format: "json", Timeout: time.Second,
+			Batch: logconfig.Batch{Bytes: 1 << 20, Records: 1000},
+		}
+		for _, spec.Type = range []string{"http", "loki"} {
+			o, err := Open(spec, Env{Host: "h1", Log: quiet()})
+			must(t, err)
+			t.Cleanup(func() { o.Close() })
+			put(t, o, sample("a", 0, 1))
+			_, err = o.Flush(bg)
+			for _, err := range []error{err, Probe(bg, spec, Env{Host: "h1", Log: quiet()}, nil)} {
+				if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "/in?(secret)") {
+					t.Errorf("%s says %v", spec.Type, err)
+				}
+			}
+		}
+	}
+}

@@ -37,9 +37,30 @@ func (o *kafkaOnce) askWhoOwns(ctx context.Context, err error) error {
 	limited, cancel := context.WithTimeout(ctx, o.spec.Timeout)
 	defer cancel()
 	if owner, rerr := o.ownerSince(limited); rerr == nil && owner != "" && owner != o.instance {
-		return &FencedError{o.spec.Name, fmt.Errorf("%w; the transactional id %s is in use elsewhere: give each host and output a name of its own", err, o.id)}
+		return o.takenOver(err)
 	}
 	return &LostError{o.spec.Name, err}
+}
+
+func (o *kafkaOnce) takenOver(err error) error {
+	return &FencedError{o.spec.Name, fmt.Errorf("%w; the transactional id %s is in use elsewhere: give each host and output a name of its own", err, o.id)}
+}
+
+// takeBack takes the name again that restart has let go. Not from another process that
+// has taken it meanwhile: that one goes on from the positions, and has sent what we hold.
+func (o *kafkaOnce) takeBack(ctx context.Context) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	owner, err := o.ownerSince(ctx)
+	switch {
+	case err != nil:
+		return o.trouble.with(err)
+	case owner != "" && owner != o.instance:
+		o.ended = o.takenOver(errors.New("the last transaction was given up"))
+		return o.ended
+	}
+	return o.takeOver(ctx)
 }
 
 // fenced is what is answered to one whose transactional id was given a new epoch.

@@ -37,10 +37,11 @@ type kafkaOnce struct {
 	stage   stage // what is sent
 	cuts    []int // ends of the requests that it was divided into at the last try, as far as they passed
 	calm    int   // transactions since something was refused
+	grow    bool  // a record was rejected: requests become larger again as they pass
 	pid     int64 // that it was begun with
 	epoch   int16
 	owned   bool  // we have taken the name over
-	placed  place // of our owner record, since then
+	placed  place // of our owner record, or of the last position since then: the name was ours there
 	checked bool  // the positions topic is there and was looked at
 }
 
@@ -145,7 +146,7 @@ func (o *kafkaOnce) transact(ctx context.Context) error {
 // begin begins a transaction, under a producer id that is good.
 func (o *kafkaOnce) begin(ctx, limited context.Context) error {
 	if !o.owned {
-		if err := o.takeOver(limited); err != nil {
+		if err := o.takeBack(limited); err != nil {
 			return o.late(ctx, err)
 		}
 	}
@@ -201,6 +202,9 @@ func (o *kafkaOnce) passed(to int) {
 	o.sent = to
 	if n := len(o.cuts); n == 0 || o.cuts[n-1] < to {
 		o.cuts = append(o.cuts, to)
+		if o.grow {
+			o.width = min(2*o.width, o.spec.Batch.Records)
+		}
 	}
 }
 
@@ -261,6 +265,10 @@ func (o *kafkaOnce) end(ctx, limited context.Context) error {
 // done forgets what is committed.
 func (o *kafkaOnce) done() {
 	o.noted, o.old, o.begun, o.cuts = string(o.undo), nil, false, o.cuts[:0]
+	if n := len(o.flight.records); n > 0 { // the positions
+		last := &o.flight.records[n-1]
+		o.placed = place{last.Partition, last.Offset}
+	}
 	o.parcel.clear()
 	clear(o.marks)
 	const enough = 100 // a topic that takes only small batches is not asked for large ones each time
@@ -279,14 +287,14 @@ func (o *kafkaOnce) narrow(no *refusal) {
 	}
 	r := request{parcel: &o.parcel, from: o.sent, to: end}
 	if n := r.count(); n > 1 {
-		o.width = max((end-o.sent)/2, 1)
+		o.width, o.grow = max((end-o.sent)/2, 1), false
 		return
 	}
 	r.each(func(i int) {
 		o.rejected = append(o.rejected, rejection{i, no.reason, no.label})
 		o.items[i].settled = true // in the dead letter before the positions are sent
 	})
-	o.width = o.spec.Batch.Records
+	o.width, o.grow = 1, true // others that are refused often stand beside it
 }
 
 // restart gives the transaction up: nothing of it is committed. The next one begins

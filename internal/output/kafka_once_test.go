@@ -313,3 +313,37 @@ func TestKafkaPositionsTopic(t *testing.T) {
 		t.Errorf("no warning in %s", text())
 	}
 }
+
+// A process that gives its transaction up, and finds that another one has the name by
+// now, stops: it does not take the name back and send what the other one has sent.
+func TestKafkaDoesNotTakeBack(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "logs.a"))
+	must(t, err)
+	t.Cleanup(c.Close)
+	b := &broker{Cluster: c, t: t}
+	older, _ := b.once("older", nil, Env{})
+	put(t, older, sample("a", 0, 10))
+	settle(t, older)
+	put(t, older, sample("missing", 0, 10)) // a topic that is not there
+	if _, err := older.Flush(bg); err == nil || final(err) {
+		t.Fatal("it says", err)
+	}
+	put(t, older, sample("a", 10, 10))
+
+	newer, kept := b.once("newer", nil, Env{})
+	if listed(kept) != "a=10 " {
+		t.Fatal("positions:", listed(kept))
+	}
+	put(t, newer, sample("a", 10, 10))
+	settle(t, newer)
+	b.make("logs.missing", nil)
+	var fenced *FencedError
+	if _, err := older.Flush(bg); !errors.As(err, &fenced) {
+		t.Errorf("the older one says %v", err)
+	}
+	put(t, newer, sample("a", 20, 10))
+	settle(t, newer)
+	if got := b.messages("a"); len(got) != 30 {
+		t.Errorf("%d messages", len(got))
+	}
+}

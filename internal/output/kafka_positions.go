@@ -37,8 +37,12 @@ var processInstance = rand.Text()
 // full are compacted, and all there is is read at each start.
 const positionsPartitions = 16
 
+// compactOnly is the one cleanup.policy under which positions stay; under "compact,delete"
+// those of quiet files expire.
+const compactOnly = "compact"
+
 func positionsConfig() map[string]*string {
-	policy, segment := "compact", "33554432"
+	policy, segment := compactOnly, "33554432"
 	return map[string]*string{"cleanup.policy": &policy, "segment.bytes": &segment}
 }
 
@@ -123,10 +127,8 @@ func (o *kafkaOnce) recall(committed *kgo.Record) error {
 // takeOver makes a client, ends what was begun under our transactional id, and says that
 // we own it now.
 func (o *kafkaOnce) takeOver(ctx context.Context) (err error) {
-	if o.client == nil {
-		if o.client, err = o.connect(kgo.TransactionalID(o.id), kgo.TransactionTimeout(o.timeout)); err != nil {
-			return err
-		}
+	if err = o.open(); err != nil {
+		return err
 	}
 	if err = o.makeTopic(ctx); err == nil {
 		_, _, err = o.client.ProducerID(ctx)
@@ -141,6 +143,14 @@ func (o *kafkaOnce) takeOver(ctx context.Context) (err error) {
 	o.owned = true
 	o.trouble.clear()
 	return nil
+}
+
+// open makes a client, if there is none.
+func (o *kafkaOnce) open() (err error) {
+	if o.client == nil {
+		o.client, err = o.connect(kgo.TransactionalID(o.id), kgo.TransactionTimeout(o.timeout))
+	}
+	return err
 }
 
 // claim writes the owner record in a transaction of its own. No position of us can come
@@ -181,7 +191,7 @@ func (o *kafkaOnce) makeTopic(ctx context.Context) error {
 		return fmt.Errorf("making the topic %s: %w", topic, err)
 	}
 	policy, err := cleanupPolicy(ctx, o.client, topic)
-	if err == nil && !strings.Contains(policy, "compact") {
+	if err == nil && policy != compactOnly {
 		o.env.Log.Warn(fmt.Sprintf("output %s: the topic %s has cleanup.policy=%s: positions in it expire, and files whose positions are gone are delivered again or not at all; make it compact",
 			o.spec.Name, topic, policy))
 	}
@@ -220,7 +230,7 @@ func (o *kafkaOnce) ownerSince(ctx context.Context) (owner string, err error) {
 		return "", err
 	}
 	end, ok := ends.Lookup(topic, p)
-	if !ok || end.Err != nil || end.Offset <= o.placed.offset+1 {
+	if !ok || end.Err != nil || end.Offset <= o.placed.offset+2 { // what ends our transaction has an offset too
 		return "", end.Err
 	}
 	err = o.read(ctx, p, kgo.NewOffset().At(o.placed.offset+1), end.Offset, func(r *kgo.Record) {
@@ -260,7 +270,7 @@ func (o *kafkaOnce) read(ctx context.Context, partition int32, from kgo.Offset, 
 	return nil
 }
 
-func transactionalID(host, output string) string { return "logcatchsys-" + host + "-" + output }
+func transactionalID(host, output string) string { return "logcatchsys-" + host + "/" + output }
 
 // encodeLonger is a note of the files in a, each with the longer of its committed lengths.
 func encodeLonger(a, b []noted) []byte {

@@ -112,7 +112,7 @@ func probeOnce(ctx context.Context, client *kgo.Client, spec Spec, env Env, meta
 			return err
 		}
 		policy, err := cleanupPolicy(ctx, client, topic)
-		if err == nil && !strings.Contains(policy, "compact") {
+		if err == nil && policy != compactOnly {
 			return fmt.Errorf("positions_topic %s has cleanup.policy=%s: positions in it expire; make it compact", topic, policy)
 		}
 	}

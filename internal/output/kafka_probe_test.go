@@ -48,6 +48,9 @@ func TestProbeKafka(t *testing.T) {
 	checkProbe(t, "a topic that is there", spec, "")
 	s.make("positions", map[string]string{"cleanup.policy": "delete"})
 	checkProbe(t, "positions that expire", spec, "compact")
+	s.make("both", map[string]string{"cleanup.policy": "compact,delete"})
+	spec.PositionsTopic = "both"
+	checkProbe(t, "positions that expire all the same", spec, "compact")
 	spec.ExactlyOnce = false
 	checkProbe(t, "no positions", spec, "")
 

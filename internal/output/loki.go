@@ -275,7 +275,7 @@ func (o *lokiOutput) send(ctx context.Context, r *request) error {
 	}
 	a, err := o.web.send(ctx, http.MethodPost, o.spec.URL, content, o.bytes(), tallAnswer)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.spec.URL, explained(err))
+		return fmt.Errorf("%s: %w", o.web.hide(o.spec.URL), explained(err))
 	}
 	return o.web.verdict(a, o.spec.URL)
 }
@@ -352,13 +352,13 @@ func probeLoki(ctx context.Context, spec Spec, env Env, _ []*record.Batch) error
 	defer web.close()
 	a, err := web.send(ctx, http.MethodPost, spec.URL, "application/json", []byte(`{"streams":[]}`), tallAnswer)
 	if err != nil {
-		return fmt.Errorf("%s: %w", spec.URL, explained(err))
+		return fmt.Errorf("%s: %w", web.hide(spec.URL), explained(err))
 	}
 	switch a.status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return fmt.Errorf("%s answers %s: the path is usually /loki/api/v1/push", spec.URL, web.said(a))
+		return fmt.Errorf("%s answers %s: the path is usually /loki/api/v1/push", web.hide(spec.URL), web.said(a))
 	}
 	return web.verdict(a, spec.URL)
 }

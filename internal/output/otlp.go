@@ -77,6 +77,10 @@ func (o *otlpOutput) send(ctx context.Context, r *request) error {
 			return err == nil && partial.rejected <= 0
 		})
 	}
+	var no *refusal
+	if errors.As(err, &no) && r.count() == 1 {
+		o.doubts.over(r) // it will be given up
+	}
 	if err != nil {
 		return err
 	}

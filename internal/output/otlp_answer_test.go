@@ -251,3 +251,35 @@ func TestOTLPBrokenConnection(t *testing.T) {
 		}
 	}
 }
+
+// A doubt ends with the records that began it, also if the last of them is refused for
+// itself: it says nothing about a far end that is down later.
+func TestOTLPDoubtIsOver(t *testing.T) {
+	bothOTLP(t, func(t *testing.T, protocol string) {
+		f := otlpCollector(t, protocol)
+		f.setRefuse(func(messages []string) error {
+			switch {
+			case len(messages) > 1:
+				return consumererror.NewPermanent(errors.New("not together"))
+			case messages[0] == "a 00000001":
+				return status.Error(codes.InvalidArgument, "no ones here")
+			}
+			return nil
+		})
+		o, dead := f.opened(t, nil, Env{})
+		put(t, o, sample("a", 0, 2))
+		settle(t, o)
+		f.setRefuse(func([]string) error { return consumererror.NewPermanent(errors.New("the disk is gone")) })
+		put(t, o, sample("a", 2, 1))
+		for range 3 * otlpTries {
+			if _, err := o.Flush(bg); err == nil {
+				t.Fatal("given up")
+			}
+		}
+		f.setRefuse(nil)
+		settle(t, o)
+		if letters, _ := otlpLetters(t, dead); len(f.messages("a")) != 2 || len(letters) != 1 {
+			t.Errorf("messages %v, letters %v", f.messages("a"), letters)
+		}
+	})
+}

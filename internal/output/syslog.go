@@ -108,7 +108,7 @@ type syslogSieve struct {
 	seen int // records of the batch in hand that were looked at
 }
 
-// sift looks at b before it is written. After an error it goes on where it stopped;
+// sift looks at b. After an error it goes on where it stopped;
 // sifted ends it.
 func (s *syslogSieve) sift(ctx context.Context, b *record.Batch) error {
 	for ; s.seen < len(b.Spans); s.seen++ {

@@ -77,13 +77,14 @@ func (s *syslogStream) Write(ctx context.Context, b *record.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.sift(ctx, b); err != nil {
-		return err
-	}
 	if s.look().open >= syslogWindow {
 		if err := s.arrive(ctx, syslogWindow-1); err != nil {
 			return err
 		}
+	}
+	// Now that b is taken for sure: a Flush commits the letters that were written.
+	if err := s.sift(ctx, b); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.runs(b, syslogChunkSize, s.backlog.add)

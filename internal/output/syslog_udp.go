@@ -28,9 +28,6 @@ func (u *syslogUDP) Write(ctx context.Context, b *record.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := u.sift(ctx, b); err != nil {
-		return err
-	}
 	if err := u.connect(ctx); err != nil {
 		return err
 	}
@@ -46,6 +43,10 @@ func (u *syslogUDP) Write(ctx context.Context, b *record.Batch) error {
 		if err := u.send(b.Out[end-size : end]); err != nil {
 			return err
 		}
+	}
+	// Now that b is taken for sure: a Flush commits the letters that were written.
+	if err := u.sift(ctx, b); err != nil {
+		return err
 	}
 	u.sent = 0
 	u.sifted()

@@ -1,11 +1,15 @@
 package output
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A udpReceiver takes syslog messages, one a datagram.
@@ -106,5 +110,69 @@ func TestSyslogUDPRefused(t *testing.T) {
 	eventually(t, "the line", func() bool { return len(third.messages("a")) > 0 })
 	if got := fmt.Sprint(third.messages("a")); got != "[a 00000020]" {
 		t.Error(got)
+	}
+}
+
+// A batch that was not taken has left nothing behind when the output is flushed all the
+// same, and given up: after a restart, its letter is there once.
+func TestSyslogLetterOfABatchNotTaken(t *testing.T) {
+	for _, scheme := range []string{"udp", "tcp"} {
+		t.Run(scheme, func(t *testing.T) {
+			var away atomic.Bool
+			var ledger memLedger
+			spec := syslogSpec("udp://" + newUDPReceiver(t, "127.0.0.1:0").address())
+			if scheme == "tcp" {
+				spec = syslogFarEnd(t).spec
+			}
+			spec.DeadLetter = t.TempDir() + "/dead.jsonl"
+			env := Env{Host: "h1", Log: quiet(), Note: ledger.Note, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if away.Load() {
+					return nil, &net.DNSError{Name: "sys", IsNotFound: true}
+				}
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}}
+			open := func() Output {
+				env.Undo = ledger.undo
+				o, err := Open(spec, env)
+				must(t, err)
+				return o
+			}
+			b := sample("a", 0, 2)
+			b.Data = append(bytes.Repeat([]byte("x"), syslogMost), '\n')
+			b.Count = 1
+			away.Store(true)
+			o := open()
+			o.(Encoder).Encode(b)
+			ctx, cancel := context.WithCancel(bg)
+			if s, ok := o.(*syslogStream); ok {
+				s.mu.Lock()
+				s.backlog.add(make([]byte, syslogWindow)) // the window is full
+				s.mu.Unlock()
+			}
+			time.AfterFunc(50*time.Millisecond, cancel)
+			if err := o.Write(ctx, b); err == nil {
+				t.Fatal("taken")
+			}
+			if s, ok := o.(*syslogStream); ok {
+				s.mu.Lock()
+				s.backlog = syslogBacklog{} // it has arrived meanwhile
+				s.mu.Unlock()
+			}
+			undo, err := o.Flush(bg)
+			must(t, err)
+			if undo != nil {
+				must(t, ledger.Note(undo))
+			}
+			must(t, o.Close())
+
+			away.Store(false)
+			o = open()
+			put(t, o, b)
+			settle(t, o)
+			must(t, o.Close())
+			if n := strings.Count(content(t, spec.DeadLetter), "\n"); n != 1 {
+				t.Errorf("%d letters", n)
+			}
+		})
 	}
 }

@@ -94,7 +94,7 @@ func (w *web) send(ctx context.Context, method, url, contentType string, body []
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil && resp.StatusCode/100 == 2 {
-		return nil, fmt.Errorf("reading the answer of %s: %w", url, w.redact(err))
+		return nil, fmt.Errorf("reading the answer of %s: %w", w.hide(url), w.redact(err))
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 256<<10) // so that the connection can be used again
 	return &answer{resp.StatusCode, resp.Header, text}, nil
@@ -112,12 +112,12 @@ func (w *web) verdict(a *answer, url string) error {
 	if a.status/100 == 2 {
 		return nil
 	}
-	err := fmt.Errorf("%s answers %s", url, w.said(a))
+	err := fmt.Errorf("%s answers %s", w.hide(url), w.said(a))
 	switch {
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		err = fmt.Errorf("%w: it does not accept the credentials", err)
 	case a.status/100 == 3:
-		err = fmt.Errorf("%w: redirected to %s; write that", err, a.header.Get("Location"))
+		err = fmt.Errorf("%w: redirected to %s; write that", err, w.hide(a.header.Get("Location")))
 	}
 	if after := retryAfter(a.header.Get("Retry-After"), time.Now()); after > 0 {
 		return &BusyError{after, err}
@@ -128,10 +128,7 @@ func (w *web) verdict(a *answer, url string) error {
 // said is the status and the beginning of the body, in one line and without secrets.
 func (w *web) said(a *answer) string {
 	text := strings.TrimSpace(strconv.Itoa(a.status) + " " + http.StatusText(a.status))
-	body := strings.ToValidUTF8(string(a.body[:min(len(a.body), tallAnswer)]), "")
-	for _, s := range w.spec.Secrets() {
-		body = strings.ReplaceAll(body, s, "(secret)")
-	}
+	body := w.hide(strings.ToValidUTF8(string(a.body[:min(len(a.body), tallAnswer)]), ""))
 	body = strings.Join(strings.FieldsFunc(body, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 	const most = 300
 	if len(body) > most {
@@ -148,14 +145,19 @@ func (w *web) said(a *answer) string {
 
 // redact keeps secrets out of an error's text: a header or a URL may be quoted there.
 func (w *web) redact(err error) error {
-	text := err.Error()
-	for _, s := range w.spec.Secrets() {
-		text = strings.ReplaceAll(text, s, "(secret)")
-	}
+	text := w.hide(err.Error())
 	if text == err.Error() {
 		return err
 	}
 	return &redacted{text, err}
+}
+
+// hide is text without secrets.
+func (w *web) hide(text string) string {
+	for _, s := range w.spec.Secrets() {
+		text = strings.ReplaceAll(text, s, "(secret)")
+	}
+	return text
 }
 
 // A redacted error reads without secrets. Its causes can be asked for; their texts are
