@@ -208,8 +208,8 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	if !once || err != nil {
 		return err
 	}
-	c.summary.Write(stderr, c.plan, c.metrics)
-	if undelivered || len(c.summary.Unread) > 0 {
+	dropped := c.summary.Write(stderr, c.plan, c.metrics)
+	if undelivered || dropped || len(c.summary.Unread) > 0 {
 		return errors.New("not everything was read and delivered")
 	}
 	return nil
@@ -390,6 +390,9 @@ func (c *collector) leave(k key, f *logtailf.Follower) {
 		c.before[k] = f
 		c.metrics.Tail(k).Stopped("is being started again")
 	default:
+		if !again {
+			daemon.SayLeft(c.log, k, f)
+		}
 		f.Close()
 	}
 }

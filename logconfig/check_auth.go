@@ -109,10 +109,11 @@ func (c *outputCheck) checkSASL() {
 		return
 	}
 	c.missing("sasl", blocks["sasl"])
-	c.d.oneOf(c.at+".sasl.mechanism", c.raw.SASL.Mechanism, mechanisms...)
+	mechanism := strings.ToLower(c.raw.SASL.Mechanism) // Kafka writes SCRAM-SHA-512
+	c.d.oneOf(c.at+".sasl.mechanism", mechanism, mechanisms...)
 	c.text("sasl.username", c.raw.SASL.Username)
 	c.o.SASL = SASL{
-		Mechanism: c.raw.SASL.Mechanism, Username: c.raw.SASL.Username,
+		Mechanism: mechanism, Username: c.raw.SASL.Username,
 		Password: c.secret(c.at+".sasl.password", c.raw.SASL.Password),
 	}
 }

@@ -26,7 +26,7 @@ import (
 var verbose = flag.Bool("followlog", false, "print the followers' own log")
 
 // patience is how long a test waits for what must come.
-var patience = 4 * time.Second
+var patience = 15 * time.Second
 
 // A sink is the output and the checkpoint of a test: what it accepted survives a
 // crash, what it only took does not.

@@ -312,11 +312,15 @@ func TestSummary(t *testing.T) {
 	s.unread("a", map[string]string{"/x": "never"})
 	s.Ended("b", errors.New("broken"), nil)
 	var b strings.Builder
-	s.Write(&b, p, m)
+	m.Output("stdout").Dropped("a", "refused", 2)
+	if !s.Write(&b, p, m) {
+		t.Error("it says nothing of what was refused")
+	}
 	lines := slices.Collect(strings.Lines(b.String()))
-	if len(lines) != 6 || lines[0] != "a: 0 records, 0 bytes\n" || lines[1] != "b: 5 records, 50 bytes\n" ||
-		!strings.HasPrefix(lines[2], "delivered 5 records, 50 bytes in ") || lines[3] != "not read: source a: /x: never\n" ||
-		lines[4] != "not read: source a: /y: no\n" || lines[5] != "not read: source b: broken\n" {
+	if len(lines) != 7 || lines[0] != "a: 0 records, 0 bytes\n" || lines[1] != "a: 2 records refused for good; there is no dead_letter\n" ||
+		lines[2] != "b: 5 records, 50 bytes\n" ||
+		!strings.HasPrefix(lines[3], "delivered 5 records, 50 bytes in ") || lines[4] != "not read: source a: /x: never\n" ||
+		lines[5] != "not read: source a: /y: no\n" || lines[6] != "not read: source b: broken\n" {
 		t.Errorf("%q", lines)
 	}
 }

@@ -42,11 +42,11 @@ func (s *Lanes) At(p Plan, name string) *Lane {
 func (s *Lanes) Idle(p Plan, name string) string {
 	switch l := s.At(p, name); {
 	case s.isFenced(p.Outputs[name]):
-		return "its output was taken over by another process; it starts again when its configuration changes, or with the daemon"
+		return "its output was taken over by another process; it starts again when its configuration changes, or when logcatchsys is started again"
 	case l == nil:
 		return "its output is not open"
 	case !l.Ready():
-		return "its output has not told yet which positions it holds"
+		return "waits for its output to tell which positions it holds"
 	}
 	return ""
 }
@@ -169,11 +169,13 @@ func (s *Lanes) Reap(p Plan) (failed []string, err error) {
 			continue
 		}
 		delete(s.all, name)
+		_, again := p.Outputs[name]
 		err := l.Err()
 		gone := (*output.GoneError)(nil)
 		switch {
 		case errors.As(err, new(*output.FencedError)):
 			s.fenced[name] = l
+			s.metrics.Output(name).Works(false)
 			failed = append(failed, name)
 			s.env.Log.Error("an output was taken over by another process; it stops here, the others run on",
 				"output", name, "error", err)
@@ -182,11 +184,11 @@ func (s *Lanes) Reap(p Plan) (failed []string, err error) {
 		case !l.Stopping():
 			s.failed(name, time.Since(l.Started), err)
 			failed = append(failed, name)
-		case err != nil:
+		case err != nil && again:
 			s.env.Log.Warn("an output was stopped before everything was delivered; its sources go on from their positions",
 				"output", name, "error", err)
 		}
-		if _, again := p.Outputs[name]; !again {
+		if !again {
 			s.metrics.RemoveOutput(name)
 		}
 	}

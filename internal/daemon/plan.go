@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -156,6 +157,14 @@ func (p Plan) Keys() []status.Key {
 	return slices.SortedFunc(maps.Keys(p.Tails), func(a, b status.Key) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Output, b.Output))
 	})
+}
+
+// SayLeft says what a source that is not followed for an output any more has left behind.
+func SayLeft(log *slog.Logger, k status.Key, f *logtailf.Follower) {
+	if left := f.Stats().LagBytes; left > 0 {
+		log.Warn("taken out of the configuration before everything was delivered; the rest comes when a source and an output of these names are there again",
+			"source", k.Source, "output", k.Output, "bytes", left)
+	}
 }
 
 // StatsOf asks a follower how it is doing.

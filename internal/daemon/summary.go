@@ -47,19 +47,33 @@ func (s *Summary) add(format string, args ...any) {
 	}
 }
 
-// Write writes the summary of the plan for people, a line a source and output.
-func (s *Summary) Write(w io.Writer, p Plan, m *status.Metrics) {
-	var allBytes, allRecords int64
+// Write writes the summary of the plan for people, a line a source and output. It
+// reports whether records were refused for good.
+func (s *Summary) Write(w io.Writer, p Plan, m *status.Metrics) (dropped bool) {
+	var allBytes, allRecords, allDropped int64
 	for _, k := range p.Keys() {
 		bytes, records := m.Tail(k).Delivered()
 		allBytes, allRecords = allBytes+bytes, allRecords+records
+		dropped := m.Tail(k).Dropped()
+		allDropped += dropped
 		fmt.Fprintf(w, "%s: %d records, %d bytes\n", p.title(k), records, bytes)
+		if dropped > 0 {
+			fmt.Fprintf(w, "%s: %d records refused for good%s\n", p.title(k), dropped, letters(p.Outputs[k.Output].DeadLetter))
+		}
 	}
 	took := time.Since(s.begun).Round(time.Millisecond)
 	fmt.Fprintf(w, "delivered %d records, %d bytes in %s\n", allRecords, allBytes, took)
 	for _, line := range s.Unread {
 		fmt.Fprintf(w, "not read: %s\n", line)
 	}
+	return allDropped > 0
+}
+
+func letters(path string) string {
+	if path == "" {
+		return "; there is no dead_letter"
+	}
+	return "; they are in " + path
 }
 
 // SayUndelivered logs what a stop leaves undelivered, a line a source and output.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/record"
 )
@@ -24,7 +26,13 @@ type courier struct {
 	scratch  []byte
 	rejected []rejection // not in the dead letter yet
 	width    int         // most items of a request: halved to find what is refused
+	streak   int         // items refused one by one since the far end has accepted one
 }
+
+// longestStreak is how many items in a row may be refused, each by itself, before that is
+// taken for a fault of the far end, or of what stands before it: nothing more is given up
+// until it has accepted one.
+const longestStreak = 1000
 
 // A refusal is an answer that says that the request is wrong: sent again as it is, it
 // would be refused again.
@@ -122,17 +130,29 @@ func (c *courier) try(ctx context.Context, r *request) error {
 	case errors.As(err, &no) && n > 1:
 		c.width = n / 2
 		return nil
+	case errors.As(err, &no) && no.label == refused && c.streak >= longestStreak:
+		return fmt.Errorf("%d records in a row were refused, so it is not the records; nothing more is given up until one is accepted: %s", c.streak, no.reason)
 	case errors.As(err, &no):
+		c.streak++
 		r.each(func(i int) { c.rejected = append(c.rejected, rejection{i, no.reason, no.label}) })
 		return nil
 	case err != nil && ctx.Err() == nil && limited.Err() != nil:
-		return fmt.Errorf("no answer within %s: %w", c.spec.Timeout, explained(err))
+		return late(explained(err), c.spec.Timeout)
 	case err != nil:
 		return explained(err)
 	}
-	c.width = min(2*c.width, c.spec.Batch.Records)
+	c.width, c.streak = min(2*c.width, c.spec.Batch.Records), 0
 	c.settle(r)
 	return nil
+}
+
+// late is err with the time that was waited in the place of noAnswer.
+func late(err error, waited time.Duration) error {
+	text := err.Error()
+	if !strings.Contains(text, noAnswer) {
+		return err
+	}
+	return &explanation{strings.Replace(text, noAnswer, "no answer within "+waited.String(), 1), err}
 }
 
 // settle accepts all of r but what was rejected: that stands in c.rejected.

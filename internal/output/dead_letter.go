@@ -44,6 +44,7 @@ func newDeadLetter(spec Spec, env Env) (*deadLetter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dead_letter: %w", err)
 	}
+	d.file.(*file).mode = 0o600 // it lies with the state, and holds lines
 	return d, nil
 }
 
@@ -122,6 +123,10 @@ func (d *deadLetter) Flush(ctx context.Context) ([]byte, error) {
 }
 
 func (d *deadLetter) Close() error {
+	if d.unsaid > 0 {
+		d.env.Log.Warn("more records that will never be taken", "output", d.spec.Name, "records", d.unsaid, "since", d.said.Format(time.TimeOnly))
+		d.unsaid = 0
+	}
 	if d.file == nil {
 		return nil
 	}

@@ -35,6 +35,9 @@ func (e *explanation) Error() string { return e.cause }
 
 func (e *explanation) Unwrap() error { return e.err }
 
+// noAnswer is the cause of a time-out.
+const noAnswer = "no answer in time"
+
 func causeOf(err error) string {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -77,12 +80,14 @@ func causeOfTLS(err error) string {
 		return "TLS: the certificate is signed by an authority that is not known; name it in tls.ca"
 	case badCertificate(err):
 		return "TLS: the certificate is not good: " + err.Error()
-	case errors.As(err, &plain):
+	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "TLS: the other end does not speak TLS"
 	case errors.As(err, &op) && op.Op == "remote error": // an alert
 		return "TLS: the other end ends the connection: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return "no answer in time"
+		return noAnswer
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return "the other end does not speak HTTP"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the other end has closed the connection"
 	}

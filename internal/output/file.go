@@ -35,6 +35,7 @@ type file struct {
 	maxSize int64
 	keep    int
 	sync    bool
+	mode    os.FileMode // of files that are made
 	note    func([]byte) error
 	log     *slog.Logger
 	now     func() time.Time
@@ -81,7 +82,7 @@ func openFile(spec Spec, env Env) (Output, error) {
 	}
 	o := &file{
 		name: spec.Name, path: path, host: env.Host,
-		maxSize: spec.MaxSize, keep: max(spec.Keep, 1), sync: spec.Sync,
+		maxSize: spec.MaxSize, keep: max(spec.Keep, 1), sync: spec.Sync, mode: 0o644,
 		note: env.Note, log: env.Log, now: env.Now,
 		disk:  disk{write: (*os.File).Write, sync: syncData, rename: os.Rename},
 		files: map[string]*target{}, dirs: map[string]bool{},

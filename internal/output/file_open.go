@@ -62,7 +62,7 @@ func (o *file) create(path string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, o.mode)
 }
 
 // end is f's length, and whether its last line lacks its end.

@@ -60,6 +60,9 @@ func probeHTTP(ctx context.Context, spec Spec, env Env, _ []*record.Batch) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", web.hide(spec.URL), explained(err))
 	}
+	if wantsTLS(a.body) {
+		return web.verdict(a, spec.URL)
+	}
 	switch a.status {
 	case http.StatusBadRequest, http.StatusLengthRequired, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -351,5 +352,65 @@ func TestSecretInTheQuery(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A far end, or a proxy before it, that refuses everything is not believed for ever.
+func TestRefusalOfEverythingIsNotBelieved(t *testing.T) {
+	s := newSink(t)
+	bad := true
+	s.answer = func(string) (int, map[string]string, string) {
+		if bad {
+			return 400, nil, "no"
+		}
+		return 200, nil, ""
+	}
+	dropped := 0
+	o, _ := s.opened(t, func(spec *Spec) { spec.Batch.Records = 10_000 }, Env{Dropped: func(_, _ string, n int) { dropped += n }})
+	put(t, o, sample("a", 0, longestStreak+50))
+	_, err := o.Flush(bg)
+	if err == nil || !strings.Contains(err.Error(), "1000 records in a row were refused") || dropped != longestStreak {
+		t.Errorf("%v, %d dropped", err, dropped)
+	}
+	if _, err := o.Flush(bg); err == nil || dropped != longestStreak {
+		t.Errorf("then %v, %d dropped", err, dropped)
+	}
+	bad = false
+	settle(t, o)
+	if got := len(s.messages("a")); got != 50 || dropped != longestStreak {
+		t.Errorf("%d delivered, %d dropped", got, dropped)
+	}
+}
+
+func TestPlainHTTPToATLSPort(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	plain := &sink{Server: &httptest.Server{URL: strings.Replace(s.URL, "https", "http", 1)}}
+	o, dead := plain.opened(t, nil, Env{})
+	put(t, o, sample("a", 0, 3))
+	_, err := o.Flush(bg)
+	if err == nil || !strings.Contains(err.Error(), "wants TLS: write https://") || content(t, dead) != "(none)" {
+		t.Errorf("%v, dead letter %s", err, content(t, dead))
+	}
+	for _, kind := range []string{"http", "loki"} {
+		spec := Spec{Name: "x", Type: kind, URL: plain.URL, Method: "POST"}
+		if err := Probe(bg, spec, Env{}, nil); err == nil || !strings.Contains(err.Error(), "wants TLS") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+func TestTimeoutSaysHowLongAndWhere(t *testing.T) {
+	wait := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-wait }))
+	defer s.Close()
+	defer close(wait)
+	slow := &sink{Server: &httptest.Server{URL: s.URL}}
+	o, _ := slow.opened(t, func(spec *Spec) { spec.Timeout = 20 * time.Millisecond }, Env{})
+	put(t, o, sample("a", 0, 1))
+	if _, err := o.Flush(bg); err == nil || err.Error() != s.URL+": no answer within 20ms" {
+		t.Error(err)
 	}
 }

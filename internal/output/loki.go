@@ -354,6 +354,9 @@ func probeLoki(ctx context.Context, spec Spec, env Env, _ []*record.Batch) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", web.hide(spec.URL), explained(err))
 	}
+	if wantsTLS(a.body) {
+		return web.verdict(a, spec.URL)
+	}
 	switch a.status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return nil

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -103,6 +104,9 @@ func (w *web) send(ctx context.Context, method, url, contentType string, body []
 // verdict is what an answer means for the request: accepted (nil), refused as it is
 // (*refusal), or to be sent again, maybe after a pause that the answer asks for.
 func (w *web) verdict(a *answer, url string) error {
+	if a.status == http.StatusBadRequest && wantsTLS(a.body) {
+		return fmt.Errorf("%s: the other end wants TLS: write https://", w.hide(url))
+	}
 	switch a.status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return &refusal{refused, w.said(a)}
@@ -123,6 +127,17 @@ func (w *web) verdict(a *answer, url string) error {
 		return &BusyError{after, err}
 	}
 	return err
+}
+
+// wantsTLS recognises what servers answer to http:// at a port of theirs for https://, in
+// the words of Go, nginx and Apache.
+func wantsTLS(body []byte) bool {
+	for _, words := range []string{"HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port", "speaking plain HTTP to an SSL-enabled server port"} {
+		if bytes.Contains(body, []byte(words)) {
+			return true
+		}
+	}
+	return false
 }
 
 // said is the status and the beginning of the body, in one line and without secrets.

@@ -31,6 +31,8 @@ func gauge(name, help string, value func(Stats) float64) tailMetric {
 		func(_ *Tail, s Stats) float64 { return value(s) }}
 }
 
+var lagBytesDesc = describe("lag_bytes", "Bytes in files that the output has not accepted yet; absent while nothing runs.", "source", "output")
+
 // A new figure of a tail is one line here.
 var tailMetrics = []tailMetric{
 	counter("read_bytes_total", "Bytes read.", func(t *Tail) int64 { return t.readBytes.Load() }),
@@ -41,8 +43,7 @@ var tailMetrics = []tailMetric{
 		func(t *Tail) int64 { return t.deliveredRecords.Load() }),
 	counter("tailer_restarts_total", "Tail goroutines that failed and were started again.",
 		func(t *Tail) int64 { return t.restarts.Load() }),
-	gauge("lag_bytes", "Bytes in files that the output has not accepted yet.",
-		func(s Stats) float64 { return float64(s.LagBytes) }),
+	{lagBytesDesc, prometheus.GaugeValue, func(_ *Tail, s Stats) float64 { return float64(s.LagBytes) }},
 	gauge("lag_seconds", "For how long there has been something that the output has not accepted.", lagSeconds),
 	gauge("open_files", "Files held open.", func(s Stats) float64 { return float64(s.OpenFiles) }),
 	gauge("pending_generations", "Rotated files not let go yet.", func(s Stats) float64 { return float64(s.Pending) }),
@@ -83,8 +84,11 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
 	for _, e := range m.sorted() {
-		stats, _ := e.tail.now()
+		stats, waits := e.tail.now()
 		for _, tm := range tailMetrics {
+			if waits != "" && tm.desc == lagBytesDesc {
+				continue // nobody knows
+			}
 			send(tm.desc, tm.kind, tm.value(e.tail, stats), e.Source, e.Output)
 		}
 		abandoned, dropped := e.tail.lost()

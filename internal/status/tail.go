@@ -31,6 +31,7 @@ type Tail struct {
 	owed      int64            // dropped records that delivered will be told of
 	stats     func() Stats     // nil: nothing runs
 	waits     string           // why nothing runs
+	stopped   time.Time        // since when
 }
 
 // Read counts what was read and handed to the output.
@@ -80,13 +81,16 @@ func (t *Tail) Restarted() { t.restarts.Add(1) }
 func (t *Tail) Started(stats func() Stats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stats, t.waits = stats, ""
+	t.stats, t.waits, t.stopped = stats, "", time.Time{}
 }
 
 // Stopped says that nothing runs at the moment, and why.
 func (t *Tail) Stopped(why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.stats != nil || t.stopped.IsZero() {
+		t.stopped = time.Now()
+	}
 	t.stats, t.waits = nil, why
 }
 
@@ -106,10 +110,10 @@ func (t *Tail) Rewound() {
 
 func (t *Tail) now() (Stats, string) {
 	t.mu.Lock()
-	ask, waits := t.stats, t.waits
+	ask, waits, stopped := t.stats, t.waits, t.stopped
 	t.mu.Unlock()
 	if ask == nil {
-		return Stats{}, waits
+		return Stats{LagSince: stopped}, waits // nothing is accepted, however much there is
 	}
 	return ask(), ""
 }
@@ -120,6 +124,16 @@ func (t *Tail) notReady() string {
 		return "is being looked at for the first time"
 	}
 	return waits
+}
+
+// Dropped is how many records the output gave up.
+func (t *Tail) Dropped() (records int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.dropped {
+		records += n
+	}
+	return records
 }
 
 // lost is what will never be delivered, by reason.
