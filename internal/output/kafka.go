@@ -49,7 +49,7 @@ func openKafka(spec Spec, env Env) (Output, error) {
 }
 
 func newKafka(spec Spec, env Env) (*kafka, error) {
-	k := &kafka{env: env, flight: new(flight)}
+	k := &kafka{env: env, flight: new(flight), trouble: trouble{brokers: spec.Brokers}}
 	var err error
 	if k.topic, err = parseTemplate("topic", spec.Topic); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (k *kafka) send(ctx context.Context, r *request) error {
 			}
 		}
 		if err := k.flight.first(); err != nil {
-			return err
+			return k.trouble.with(err)
 		}
 	}
 }

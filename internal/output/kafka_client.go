@@ -9,10 +9,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -129,6 +131,8 @@ func positionsHash(host, output string) uint32 {
 // trouble keeps what the client complained of last: it tries again by itself, and who
 // waits for it in vain is to be told why.
 type trouble struct {
+	brokers []string // of the configuration
+
 	mu  sync.Mutex
 	err error
 }
@@ -161,15 +165,35 @@ func (t *trouble) clear() {
 func (t *trouble) with(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cause := err
-	if t.err != nil && errors.Is(err, context.DeadlineExceeded) {
+	cause, late := err, errors.Is(err, context.DeadlineExceeded)
+	if t.err != nil && late {
 		cause = t.err
 	}
 	switch {
 	case errors.Is(cause, io.EOF): // also *kgo.ErrFirstReadEOF
-		return &explanation{"the broker has closed the connection; if it does so each time, TLS or SASL are not as it wants them", err}
-	case cause != err:
-		return &explanation{explained(cause).Error(), err}
+		return t.at("the broker has closed the connection; if it does so each time, TLS or SASL are not as it wants them", err)
+	case strings.Contains(cause.Error(), "tls alert record"):
+		return t.at("the other end wants TLS: set tls", err)
+	case notKafka(cause):
+		return t.at("the other end does not speak Kafka's protocol; is the port right?", err)
+	case late:
+		return t.at(explained(cause).Error(), err)
 	}
 	return err
+}
+
+// at is err, which reads as the cause, and where it was if that does not say so.
+func (t *trouble) at(cause string, err error) error {
+	if !slices.ContainsFunc(t.brokers, func(b string) bool { return strings.Contains(cause, b) }) {
+		cause = strings.Join(t.brokers, ", ") + ": " + cause
+	}
+	return &explanation{cause, err}
+}
+
+// notKafka knows what the client makes of an answer in another protocol: there is no
+// type for it.
+func notKafka(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "invalid large response size") || strings.Contains(text, "invalid negative response size") ||
+		errors.Is(err, kbin.ErrNotEnoughData)
 }

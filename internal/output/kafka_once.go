@@ -244,7 +244,7 @@ func (o *kafkaOnce) judge(ctx context.Context) error {
 	if o.stage == sendingPositions {
 		return fmt.Errorf("the positions are not taken: %w", err)
 	}
-	return explained(err)
+	return explained(o.trouble.with(err))
 }
 
 // end commits. If that fails, nobody knows whether it did.
@@ -307,7 +307,7 @@ func (o *kafkaOnce) restart() {
 // late is why something has not happened by now; it goes on.
 func (o *kafkaOnce) late(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %s: %w", o.spec.Timeout, explained(err))
+		return late(explained(err), o.spec.Timeout)
 	}
 	return explained(err)
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,6 +18,7 @@ import (
 // probeKafka asks for what delivering needs: brokers, topics, and the right to write to
 // them. It begins no transaction: that would end those of a collector that runs.
 func probeKafka(ctx context.Context, spec Spec, env Env, samples []*record.Batch) error {
+	env.Dial = dialWithin(spec.Timeout/time.Duration(len(spec.Brokers)+1), env.Dial)
 	k, err := newKafka(Spec{
 		Name: spec.Name, Brokers: spec.Brokers, Topic: spec.Topic, Key: spec.Key, Format: spec.Format, SASL: spec.SASL, TLS: spec.TLS,
 		Timeout: spec.Timeout, Compression: spec.Compression,
@@ -25,7 +27,8 @@ func probeKafka(ctx context.Context, spec Spec, env Env, samples []*record.Batch
 		return err
 	}
 	defer k.Close()
-	if k.client, err = k.connect(kgo.RequestRetries(0)); err != nil {
+	// Each broker is tried: one may be down for a moment, as in a rolling restart.
+	if k.client, err = k.connect(kgo.RequestRetries(len(spec.Brokers))); err != nil {
 		return err
 	}
 	admin := kadm.NewClient(k.client)
@@ -41,10 +44,10 @@ func probeKafka(ctx context.Context, spec Spec, env Env, samples []*record.Batch
 	}
 	meta, err := admin.Metadata(kadm.WithAuthorizedOps(ctx), all...) // makes none that is missing
 	if err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(spec.Brokers, ", "), k.trouble.with(err))
+		return k.trouble.at(explained(k.trouble.with(err)).Error(), err)
 	}
 	for _, topic := range topics {
-		if err := mayWrite(ctx, admin, meta.Topics[topic], topic); err != nil {
+		if err := mayWrite(ctx, admin, meta, topic); err != nil {
 			return err
 		}
 	}
@@ -55,10 +58,11 @@ func probeKafka(ctx context.Context, spec Spec, env Env, samples []*record.Batch
 }
 
 // mayWrite says why nothing can be written to a topic.
-func mayWrite(ctx context.Context, admin *kadm.Client, d kadm.TopicDetail, topic string) error {
+func mayWrite(ctx context.Context, admin *kadm.Client, meta kadm.Metadata, topic string) error {
+	d := meta.Topics[topic]
 	switch {
 	case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-		if makesTopics(ctx, admin) {
+		if makesTopics(ctx, admin, meta.Brokers) {
 			return nil
 		}
 		return fmt.Errorf("there is no topic %s, and the brokers do not make one by themselves", topic)
@@ -73,23 +77,34 @@ func mayWrite(ctx context.Context, admin *kadm.Client, d kadm.TopicDetail, topic
 }
 
 // makesTopics reports whether the brokers make a topic when something is written to it.
-func makesTopics(ctx context.Context, admin *kadm.Client) bool {
-	brokers, err := admin.ListBrokers(ctx)
-	if err != nil || len(brokers) == 0 {
-		return false
-	}
-	all, err := admin.DescribeBrokerConfigs(ctx, brokers[0].NodeID)
-	if err != nil {
-		return false
-	}
-	for _, c := range all {
-		for _, kv := range c.Configs {
-			if kv.Key == "auto.create.topics.enable" {
-				return kv.MaybeValue() == "true"
+// The first that answers speaks for all.
+func makesTopics(ctx context.Context, admin *kadm.Client, brokers kadm.BrokerDetails) bool {
+	for _, id := range brokers.NodeIDs() {
+		all, err := admin.DescribeBrokerConfigs(ctx, id)
+		if err != nil {
+			continue
+		}
+		for _, c := range all {
+			for _, kv := range c.Configs {
+				if kv.Key == "auto.create.topics.enable" && c.Err == nil {
+					return kv.MaybeValue() == "true"
+				}
 			}
 		}
 	}
 	return false
+}
+
+// dialWithin is dial with a time-out, if that is not 0.
+func dialWithin(wait time.Duration, dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	if wait <= 0 {
+		return dial
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 // probeOnce tries what exactly_once needs beside that.
@@ -108,7 +123,7 @@ func probeOnce(ctx context.Context, client *kgo.Client, spec Spec, env Env, meta
 	case d.Err != nil:
 		return fmt.Errorf("positions_topic %s: %w", topic, d.Err)
 	default:
-		if err := mayWrite(ctx, admin, d, topic); err != nil {
+		if err := mayWrite(ctx, admin, meta, topic); err != nil {
 			return err
 		}
 		policy, err := cleanupPolicy(ctx, client, topic)

@@ -224,8 +224,8 @@ func (o *natsOutput) answered(m *nats.Msg) {
 
 func (o *natsOutput) singleAnswered(slot int, m *nats.Msg) {
 	v := natsAnswer(m)
-	if errors.Is(v.err, errNoStream) {
-		o.prepared = false
+	if errors.Is(v.err, errNoStream) && slot < len(o.window.slots) && o.window.slots[slot].load != nil {
+		v.err = o.noStream(o.window.slots[slot].load.subject)
 	}
 	if o.window.settle(slot, v) {
 		o.heard()

@@ -29,7 +29,7 @@ const (
 // Those that say to do without batches: disabled, pattern or ID invalid, too many.
 var natsBatchOff = []int{10205, 10206, 10207, 10211}
 
-var errNoStream = errors.New("no stream takes the subject, or it has no leader now (no responders)")
+var errNoStream = errors.New("or it has no leader now (no responders)")
 
 var errNotStream = errors.New("the answer is not a stream's: something else listens to the subject")
 
@@ -64,6 +64,16 @@ func natsAnswer(m *nats.Msg) natsVerdict {
 		return natsVerdict{}
 	}
 	return readNATSReply(m).verdict()
+}
+
+// noStream says which subject nobody takes, and has the stream looked for again.
+func (o *natsOutput) noStream(subject string) error {
+	o.prepared = false
+	err := fmt.Errorf("no stream takes the subject %s, %w", subject, errNoStream)
+	if o.spec.Stream != "" && !o.spec.CreateStream {
+		return fmt.Errorf("%w; if the stream %s is not there, make it, or set create_stream", err, o.spec.Stream)
+	}
+	return err
 }
 
 // natsTaken knows the acknowledgement that almost all answers are, without allocating.

@@ -137,8 +137,7 @@ func (o *natsOutput) batchAnswered(rest string, m *nats.Msg) {
 			w.fail(errGap)
 		}
 	case a.none:
-		o.prepared = false
-		w.fail(errNoStream)
+		w.fail(o.noStream(c.batch.subject))
 	case a.Error != nil:
 		if a.Type == "" {
 			a.Seq = natsSeq(rest)

@@ -52,10 +52,13 @@ func (o *natsOutput) connect(ctx context.Context) (*natsConn, error) {
 			c.close()
 		}
 		o.server++
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if ctx.Err() != nil && !errors.Is(err, errNATSSilent) {
+			err = ctx.Err()
 		}
 		all = append(all, fmt.Errorf("%s: %w", natsHost(server), explained(err)))
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	return nil, oneLine(all)
 }
@@ -72,7 +75,7 @@ func oneLine(all []error) error {
 func (o *natsOutput) connectTo(ctx context.Context, server string, timeout time.Duration) (*natsConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c := &natsConn{host: natsHost(server), raw: &natsDialer{ctx: ctx, dial: o.env.Dial}}
+	c := &natsConn{host: natsHost(server), raw: &natsDialer{ctx: ctx, dial: o.env.Dial, patience: natsGreetTime}}
 	stop := context.AfterFunc(ctx, c.cut)
 	defer stop()
 	c.said, c.denied, c.lost = make(chan error, 1), make(chan error, 1), make(chan struct{})
@@ -160,13 +163,14 @@ func (c *natsConn) close() {
 
 // A natsDialer makes one connection, and can cut it at any time.
 type natsDialer struct {
-	ctx  context.Context // of connecting
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	ctx      context.Context // of connecting
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	patience time.Duration // until the server speaks
 
 	mu   sync.Mutex
 	conn net.Conn
 	done bool
-	err  error // of the last dial: the library does not always hand it on
+	err  error // of the last dial or the greeting: the library does not always hand it on
 }
 
 // Dial is called by the library.
@@ -178,8 +182,20 @@ func (d *natsDialer) Dial(network, address string) (net.Conn, error) {
 		conn.Close()
 		err = net.ErrClosed
 	}
-	d.conn, d.err = conn, err
-	return conn, err
+	if d.err = err; err != nil {
+		return nil, err
+	}
+	d.conn = newNATSGreeted(conn, d)
+	return d.conn, nil
+}
+
+// fail keeps why the server is given up, unless it is anyway.
+func (d *natsDialer) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil && !d.done {
+		d.err = err
+	}
 }
 
 func (d *natsDialer) cut() {

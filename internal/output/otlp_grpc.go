@@ -86,7 +86,7 @@ func (g *otlpGRPC) failure(ctx context.Context, s *status.Status) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", g.spec.Endpoint, ctx.Err())
+		return fmt.Errorf("%s: %w", g.spec.Endpoint, explained(ctx.Err()))
 	case s.Code() == codes.Unavailable && strings.Contains(s.Message(), "server preface"):
 		hint := "is the port right?"
 		if g.tls == nil {

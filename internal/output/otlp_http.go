@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 const (
@@ -35,7 +36,7 @@ func newOTLPHTTP(spec Spec, env Env) (*otlpHTTP, error) {
 func (h *otlpHTTP) export(ctx context.Context, body []byte) (otlpPartial, error) {
 	a, err := h.web.send(ctx, http.MethodPost, h.url, otlpContent, body, otlpAnswer)
 	if err != nil {
-		return otlpPartial{}, err
+		return otlpPartial{}, h.failure(err)
 	}
 	kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if a.status/100 == 2 {
@@ -57,6 +58,14 @@ func (h *otlpHTTP) export(ctx context.Context, body []byte) (otlpPartial, error)
 		err = &otlpDoubt{err}
 	}
 	return otlpPartial{}, err
+}
+
+// failure is why there is no answer. A gRPC server answers HTTP/1 with a frame of HTTP/2.
+func (h *otlpHTTP) failure(err error) error {
+	if strings.Contains(err.Error(), "malformed HTTP") {
+		err = &explanation{"the other end does not speak HTTP/1; if it is a gRPC port, write protocol: grpc", err}
+	}
+	return fmt.Errorf("%s: %w", h.web.hide(h.url), explained(err))
 }
 
 func (h *otlpHTTP) close() { h.web.close() }

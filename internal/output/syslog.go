@@ -3,10 +3,13 @@ package output
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/record"
@@ -100,6 +103,16 @@ func (t *syslogTarget) connect(ctx context.Context) (conn, raw net.Conn, err err
 // failed is err with the cause in words, and where it was.
 func (t *syslogTarget) failed(err error) error { return fmt.Errorf("%s: %w", t.url, explained(err)) }
 
+// ended is why l, which is broken, is. A receiver that wants TLS closes without a word.
+func (t *syslogTarget) ended(l *syslogLink) error {
+	err := t.failed(l.err)
+	closed := errors.Is(l.err, io.EOF) || errors.Is(l.err, syscall.ECONNRESET) || errors.Is(l.err, syscall.EPIPE)
+	if closed && t.tls == nil && l.lived() <= syslogProbation {
+		return fmt.Errorf("%w at once: if it wants TLS, write tls://%s", err, t.address)
+	}
+	return err
+}
+
 // A syslogSieve gives records that no receiver would take whole to the dead letter.
 type syslogSieve struct {
 	dead *deadLetter
@@ -175,7 +188,7 @@ func probeSyslog(ctx context.Context, spec Spec, env Env, _ []*record.Batch) err
 	defer patience.Stop()
 	select {
 	case <-l.broken:
-		return to.failed(l.err)
+		return to.ended(l)
 	case <-patience.C:
 		return nil
 	case <-ctx.Done():

@@ -43,6 +43,9 @@ func (l *syslogLink) fail(err error) {
 	})
 }
 
+// lived is how long it stood. Only for one that is broken.
+func (l *syslogLink) lived() time.Duration { return l.at.Sub(l.born) }
+
 func (l *syslogLink) isBroken() bool {
 	select {
 	case <-l.broken:

@@ -54,6 +54,7 @@ type syslogStream struct {
 	link    *syslogLink  // nil: there is none
 	reached int64        // flushed, when a connection broke last
 	haste   int          // how many broke since then
+	told    bool         // that it is sent again; until a connection stands
 	err     error        // of the last try
 	errs    int          // how often that was set
 }
@@ -274,7 +275,7 @@ func (s *syslogStream) serve(ctx context.Context) (lived time.Duration, err erro
 	s.attach(l)
 	s.feed(ctx, l)
 	s.detach(l)
-	return l.at.Sub(l.born), s.to.failed(l.err)
+	return l.lived(), s.to.ended(l)
 }
 
 // attach has all of the backlog sent on l.
@@ -283,8 +284,10 @@ func (s *syslogStream) attach(l *syslogLink) {
 	s.link, s.marks = l, s.marks[:0]
 	s.backlog.rewind(time.Now())
 	again := s.backlog.highest - s.backlog.start
+	say := again > 0 && !s.told
+	s.told = s.told || say
 	s.mu.Unlock()
-	if again > 0 {
+	if say {
 		s.log.Info(fmt.Sprintf("output %s: connected again; what was sent last is sent again, and may be there twice", s.name),
 			"address", s.to.url, "bytes", again)
 	}
@@ -322,9 +325,10 @@ func (s *syslogStream) detach(l *syslogLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link = nil
+	s.told = s.told && l.lived() <= syslogProbation
 	if s.backlog.flushed > s.reached {
 		s.haste = 0
-	} else if l.at.Sub(l.born) > syslogProbation {
+	} else if l.lived() > syslogProbation {
 		s.haste = min(s.haste+1, 40)
 	}
 	s.reached = s.backlog.flushed
