@@ -88,7 +88,8 @@ func causeOfTLS(err error) string {
 		return noAnswer
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return "the other end does not speak HTTP"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed): // the last: net/http's, on its behalf
 		return "the other end has closed the connection"
 	}
 	return ""
