@@ -241,6 +241,7 @@ func (f *Follower) newLiving(t *trail, st fileStat) {
 	g.kind = compression(t.path)
 	f.own(g, t.path, st)
 	t.living = g
+	f.readAgain(t)
 	f.d.Hub.claims.take(f, g)
 	f.log.Debug("a new file", "file", t.path, "id", g.id, "inode", st.ino, "size", st.size)
 	if f.baseline && f.cfg.FromEnd && !f.cfg.Once {

@@ -3,6 +3,7 @@ package logtailf
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,7 @@ func (f *Follower) found(g *generation, path string, st fileStat) {
 	case t.path == path && t.living != g:
 		f.displace(t)
 		t.living = g
+		f.readAgain(t)
 		g.rotated, g.late, g.done, g.skip = false, false, false, false
 		t.enqueue(g)
 	case t.path != path:
@@ -84,6 +86,19 @@ func (f *Follower) displace(t *trail) {
 	f.waiting[t] = true
 	f.wake(t)
 	f.listLater(t)
+}
+
+// readAgain has what t's path named until lately read to its end once more, before the
+// file that it names now: a writer may have added lines to it in between. Two at most:
+// in a storm of rotations there are thousands.
+func (f *Follower) readAgain(t *trail) {
+	left := 2
+	for _, g := range slices.Backward(t.queue) {
+		if g.rotated && g.kind == "" && !g.done && !g.skip && (g.held() || g.place != "") && left > 0 {
+			g.atEnd = false
+			left--
+		}
+	}
 }
 
 // leave takes note that g's file is not at its place any more.
