@@ -391,7 +391,9 @@ func TestSyslogTLS(t *testing.T) {
 			}
 			_, err := o.Flush(bg)
 			for _, err := range []error{probed, err} {
-				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), spec.Address) {
+				// TLS 1.3 tells of it after the handshake: a write may fail before that is read.
+				cut := c.mutual && err != nil && strings.Contains(err.Error(), "the other end has closed the connection")
+				if err == nil || !cut && !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), spec.Address) {
 					t.Errorf("%v, want %q", err, c.want)
 				}
 			}
