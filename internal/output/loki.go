@@ -45,8 +45,8 @@ type lokiLabel struct {
 }
 
 const (
-	lokiLabels  = 15        // most labels that Loki takes in its default configuration
-	lokiMaxLine = 240 << 10 // it refuses lines of more than 256 KiB
+	lokiLabels = 15        // most labels that Loki takes in its default configuration
+	lokiLine   = 240 << 10 // it refuses lines of more than 256 KiB
 )
 
 func openLoki(spec Spec, env Env) (Output, error) {

@@ -78,20 +78,25 @@ type kind struct {
 	// one for each source, by which templates are filled in.
 	probe func(ctx context.Context, spec Spec, env Env, samples []*record.Batch) error
 
-	maxLine int // bytes of a line that it surely takes; 0: of any length
+	maxLine func(Spec) int // see MaxLine
 }
+
+// upTo is a maxLine that does not depend on the specification.
+func upTo(bytes int) func(Spec) int { return func(Spec) int { return bytes } }
+
+const anyLength = 0
 
 // A new output is one line here.
 var kinds = map[string]kind{
-	"stdout":        {openStdout, probeStdout, 0},
-	"file":          {openFile, probeFile, 0},
-	"http":          {openHTTP, probeHTTP, 0},
-	"elasticsearch": {openElasticsearch, probeElasticsearch, elasticsearchLine},
-	"syslog":        {openSyslog, probeSyslog, syslogLine},
-	"kafka":         {openKafka, probeKafka, kafkaLine},
-	"loki":          {openLoki, probeLoki, lokiMaxLine},
-	"nats":          {openNATS, probeNATS, 512 << 10},
-	"otlp":          {openOTLP, probeOTLP, 1 << 20},
+	"stdout":        {openStdout, probeStdout, upTo(anyLength)},
+	"file":          {openFile, probeFile, upTo(anyLength)},
+	"http":          {openHTTP, probeHTTP, upTo(anyLength)},
+	"elasticsearch": {openElasticsearch, probeElasticsearch, upTo(elasticsearchLine)},
+	"syslog":        {openSyslog, probeSyslog, syslogMaxLine},
+	"kafka":         {openKafka, probeKafka, upTo(kafkaLine)},
+	"loki":          {openLoki, probeLoki, upTo(lokiLine)},
+	"nats":          {openNATS, probeNATS, upTo(512 << 10)},
+	"otlp":          {openOTLP, probeOTLP, upTo(1 << 20)},
 }
 
 func kindOf(spec Spec) (kind, error) {
@@ -144,10 +149,11 @@ func Probe(ctx context.Context, spec Spec, env Env, samples []*record.Batch) err
 // MaxLine is how many bytes of a line the output surely takes in one record; 0: of
 // any length.
 func MaxLine(spec Spec) int {
-	if spec.Type == "syslog" && spec.Format == "json" {
-		return syslogJSONLine
+	k, ok := kinds[spec.Type]
+	if !ok {
+		return anyLength
 	}
-	return kinds[spec.Type].maxLine
+	return k.maxLine(spec)
 }
 
 // A GoneError is final: nobody reads this output any more.

@@ -30,6 +30,13 @@ const (
 	syslogJSONLine = 3 << 10
 )
 
+func syslogMaxLine(spec Spec) int {
+	if spec.Format == "json" {
+		return syslogJSONLine
+	}
+	return syslogLine
+}
+
 func openSyslog(spec Spec, env Env) (Output, error) {
 	to, err := newSyslogTarget(spec, env)
 	if err != nil {
