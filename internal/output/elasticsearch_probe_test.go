@@ -2,18 +2,11 @@ package output
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -111,26 +104,9 @@ func TestProbeElasticsearchLeavesNothing(t *testing.T) {
 	}
 }
 
-// esCertificate makes a certificate for a name that is good until a time, and the file of
-// the authority that signed it.
-func esCertificate(t *testing.T, name string, until time.Time) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
-		DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	must(t, err)
-	file := t.TempDir() + "/ca.pem"
-	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
-
 func TestElasticsearchTLS(t *testing.T) {
 	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
-	_, otherCA := esCertificate(t, "localhost", later)
+	_, otherCA := certificate(t, "localhost", later)
 	for name, c := range map[string]struct {
 		cert  string
 		until time.Time
@@ -143,7 +119,7 @@ func TestElasticsearchTLS(t *testing.T) {
 		"unknown authority": {"localhost", later, otherCA, "authority that is not known"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cert, ca := esCertificate(t, c.cert, c.until)
+			cert, ca := certificate(t, c.cert, c.until)
 			if c.ca != "" {
 				ca = c.ca
 			}

@@ -1,14 +1,7 @@
 package output
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,25 +140,9 @@ func natsCredentials(t *testing.T, account natsKey) string {
 	return path
 }
 
-// natsCertificate is one for 127.0.0.1, or another address, and the file of who signed it.
-func natsCertificate(t *testing.T, address string, until time.Time) (tls.Certificate, string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
-		IPAddresses: []net.IP{net.ParseIP(address)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
-
 func TestNATSTLS(t *testing.T) {
 	later := time.Now().Add(time.Hour)
-	_, stranger := natsCertificate(t, "127.0.0.1", later)
+	_, stranger := certificate(t, "127.0.0.1", later)
 	for what, c := range map[string]struct {
 		address string
 		until   time.Time
@@ -178,7 +155,7 @@ func TestNATSTLS(t *testing.T) {
 		"unknown authority": {"127.0.0.1", later, stranger, "authority that is not known"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			cert, ca := natsCertificate(t, c.address, c.until)
+			cert, ca := certificate(t, c.address, c.until)
 			s := newNATSServer(t, func(o *server.Options) {
 				o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 			})

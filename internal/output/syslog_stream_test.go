@@ -344,7 +344,7 @@ func newSyslogSink(t testing.TB, network string) (messages func(source string) [
 
 func TestSyslogTLS(t *testing.T) {
 	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
-	_, otherCA := natsCertificate(t, "127.0.0.1", later)
+	_, otherCA := certificate(t, "127.0.0.1", later)
 	for name, c := range map[string]struct {
 		address string
 		until   time.Time
@@ -362,7 +362,7 @@ func TestSyslogTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cert, ca := natsCertificate(t, c.address, c.until)
+			cert, ca := certificate(t, c.address, c.until)
 			l := listen(t, "127.0.0.1:0")
 			config := &tls.Config{Certificates: []tls.Certificate{cert}}
 			if c.mutual {
