@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -165,6 +166,26 @@ func (c *candidate) holds(size int64) bool {
 	var h zstd.Header
 	n, _ := c.file.ReadAt(b[:], 0)
 	return h.Decode(b[:n]) == nil && h.HasFCS && h.FrameContentSize == uint64(size)
+}
+
+// beingCompressed reports whether the file that c is named after is still there, and is
+// by all signs what c is made of.
+func (c *candidate) beingCompressed() bool {
+	if c.kind == "" {
+		return false
+	}
+	original := trimCompression(c.path)
+	if st, err := statPath(original); err != nil || !st.kept() {
+		return false
+	}
+	file, err := tail.OpenFile(original)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer file.Close()
+	var scratch [headMax]byte
+	same, err := sumOf(c.first[:c.n]).matches(file, int64(c.n), scratch[:])
+	return err != nil || same
 }
 
 // older reports whether the file of st was there before the one of id, of which it

@@ -94,7 +94,7 @@ func (f *Follower) missing() {
 			continue
 		}
 		g.trail.drop(g)
-		if !f.findHeir(g) {
+		if !f.findHeir(g) && !g.done {
 			f.abandon(g, "gone")
 		}
 	}
@@ -169,7 +169,7 @@ func (f *Follower) rewrite() {
 	var put []checkpoint.Entry
 	var keys []string
 	for _, g := range f.moved {
-		if g.done && g.registered && g.accepted.Load() == g.read {
+		if g.done && g.registered && f.delivered(g) {
 			put = append(put, entryOf(g))
 			keys = append(keys, g.key)
 		}

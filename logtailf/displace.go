@@ -106,15 +106,20 @@ func (f *Follower) leave(g *generation) {
 	if f.places[g.place] == g {
 		delete(f.places, g.place)
 	}
-	if d := f.folders[folderOf(g.place)]; d != nil {
-		// Another file may have the name already, even with the inode: it is looked at.
-		delete(d.names, baseName(g.place))
-		f.listing[d.path] = true
-	}
+	f.relist(g.place)
 	g.last, g.place = g.place, ""
 	if g.held() { // and is kept from being closed
 		st, err := statFile(g.handle.file)
 		g.deleted = err == nil && st.links == 0
+	}
+}
+
+// relist has path's folder listed, and whatever is at path by then looked at: another
+// file may have the name already, even with the inode of the one before.
+func (f *Follower) relist(path string) {
+	if d := f.folders[folderOf(path)]; d != nil {
+		delete(d.names, baseName(path))
+		f.listing[d.path] = true
 	}
 }
 

@@ -49,6 +49,8 @@ type Ledger interface {
 	Load(prefix string) ([]checkpoint.Entry, error)
 	Register(put []checkpoint.Entry, del []string) error
 	Touch(keys []string) error
+	// Taken reports whether something handed over for key is not committed yet.
+	Taken(key string) bool
 }
 
 // Metrics counts what a follower does. Its methods are called from the follower's goroutines.

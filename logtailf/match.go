@@ -3,6 +3,7 @@ package logtailf
 import (
 	"cmp"
 	"errors"
+	"io/fs"
 	"slices"
 	"syscall"
 	"time"
@@ -82,14 +83,11 @@ func (f *Follower) judge(path string, st fileStat) {
 		f.later[path] = true // nothing to tell it by yet
 		return
 	}
-	kind := compression(path)
-	if kind != "" && !matched {
-		if o, err := statPath(trimCompression(path)); err == nil && o.kept() {
-			f.later[path] = true // it is being compressed: the original is still there
-			return
-		}
+	c, err := f.inspect(path, st, compression(path))
+	if errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist) {
+		f.relist(path) // it was renamed since it was listed: before anything newer is read, where to
+		return
 	}
-	c, err := f.inspect(path, st, kind)
 	if err != nil {
 		f.say(path, err)
 		f.block(path, trails, err)
@@ -97,6 +95,10 @@ func (f *Follower) judge(path string, st fileStat) {
 	}
 	f.silence(path)
 	defer c.close()
+	if c.beingCompressed() {
+		f.later[path] = true // until the original is gone: then it is known what this is
+		return
+	}
 	f.judgeContent(c, trails, matched)
 }
 

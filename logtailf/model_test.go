@@ -85,7 +85,7 @@ func newModel(t *testing.T, seed uint64) *model {
 }
 
 func (m *model) note(format string, args ...any) {
-	m.history = append(m.history, fmt.Sprintf(format, args...))
+	m.history = append(m.history, time.Now().UTC().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
 
 func (m *model) run(steps int) {
@@ -335,6 +335,7 @@ func (m *model) sync() {
 	}
 	if !slices.Equal(got, m.want) {
 		m.note("batches: %s", m.sink.batches())
+		m.note("follower: %s", m.state())
 		m.t.Fatalf("delivered and written differ first at %s", difference(got, m.want))
 	}
 	for text, n := range late {
@@ -342,6 +343,21 @@ func (m *model) sync() {
 			m.t.Fatalf("%q came %d times", text, n)
 		}
 	}
+}
+
+// state stops the follower and shows what it knew.
+func (m *model) state() string {
+	f := m.follower
+	m.halt()
+	var b strings.Builder
+	for _, t := range f.trails {
+		fmt.Fprintf(&b, "\n    %s: blocked %d, ready %v", t.name(), t.blocked, t.ready)
+		for _, g := range t.known {
+			fmt.Fprintf(&b, "\n      %s inode %d at %q (last %q) read %d accepted %d size %d: queued %v rotated %v deleted %v atEnd %v done %v skip %v",
+				g.id, g.ident.ino, baseName(g.place), baseName(g.last), g.read, g.accepted.Load(), g.size, g.queued, g.rotated, g.deleted, g.atEnd, g.done, g.skip)
+		}
+	}
+	return b.String()
 }
 
 // seconds is what came of the second log.

@@ -139,11 +139,17 @@ func (f *Follower) lookLetGo(t *trail) {
 // letGo ends the reading of a rotated generation that was quiet for long enough and
 // whose every byte the output has accepted.
 func (f *Follower) letGo(g *generation) bool {
-	if !g.atEnd || g.unfinished() || g.accepted.Load() < g.read || !f.quiet(g) {
+	if !g.atEnd || g.unfinished() || !f.quiet(g) || !f.delivered(g) {
 		return false
 	}
 	f.finish(g)
 	return true
+}
+
+// delivered reports whether the output has accepted all that was read of g, by this
+// follower or one before it whose batches are still on their way.
+func (f *Follower) delivered(g *generation) bool {
+	return g.accepted.Load() >= g.read && !f.d.Ledger.Taken(g.key)
 }
 
 // finish takes g out of what is read. Its position is kept.
@@ -158,9 +164,6 @@ func (f *Follower) finish(g *generation) {
 // abandon gives up what is unread of g, whose file is gone.
 func (f *Follower) abandon(g *generation, reason string) {
 	lost := g.size - g.read
-	if reason == "truncated" { // size may be that of what came after
-		lost = g.known - g.read
-	}
 	f.finish(g)
 	if lost <= 0 || g.kind != "" {
 		return
@@ -378,13 +381,31 @@ func (f *Follower) orderBefore(g *generation) bool {
 // known, should it be gone after a crash.
 func (f *Follower) readFirst(g *generation) (err error) {
 	if g.head.n == 0 && g.kind == "" {
-		g.head, err = readHead(g.handle.file, f.reader.head[:])
+		if g.head, err = readHead(g.handle.file, f.reader.head[:]); err != nil {
+			return err
+		}
+		f.seeEnd(g)
 		if g.deleted || !g.rotated {
 			// It may have been copied and truncated since it was seen to be empty.
 			g.began = max(g.began, g.mtime)
 		}
 	}
 	return err
+}
+
+// seeEnd takes note of the last bytes of the open file of g where the first ones may be
+// a header that all generations have: should it be truncated before it is read, and be
+// longer again by then, nothing else would show it.
+func (f *Follower) seeEnd(g *generation) {
+	if g.head.n < headMax || g.read > 0 {
+		return
+	}
+	size := max(g.size, int64(g.head.n))
+	b := f.reader.join[:min(size, tailMax)]
+	n, err := g.handle.file.ReadAt(b, size-int64(len(b)))
+	if err == nil && n == len(b) && b[n-1] != 0 { // NULs may still be overwritten
+		g.saw(size, sumOf(b))
+	}
 }
 
 // finishOnce reports whether all there is has been read; before that, the unfinished

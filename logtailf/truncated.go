@@ -103,6 +103,7 @@ func (f *Follower) truncated(g *generation) {
 		f.places[g.place] = n
 	}
 	g.place, g.ident, g.rotated, g.atEnd = "", identity{born: g.ident.born}, true, true
+	g.size = max(g.read, g.known) // what was last seen may have been what came after
 	g.grew = time.Now()
 	f.log.Debug("truncated: its content is a new generation from here on", "file", t.path, "old", g.id, "id", n.id,
 		"inode", st.ino, "offset", g.read)

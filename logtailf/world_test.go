@@ -156,7 +156,15 @@ func (s *sink) Register(put []checkpoint.Entry, del []string) error {
 	return nil
 }
 
-func (s *sink) Touch([]string) error    { return nil }
+func (s *sink) Touch([]string) error { return nil }
+
+func (s *sink) Taken(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, taken := s.overlay[key]
+	return taken
+}
+
 func (s *sink) Read(bytes, records int) {}
 func (s *sink) Abandoned(reason string, n int64) {
 	s.mu.Lock()

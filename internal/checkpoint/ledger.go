@@ -161,6 +161,9 @@ func (l *Ledger) Touch(keys []string) error {
 // It copies value and allocates nothing once the key is known.
 func (l *Ledger) Take(key string, value []byte) { l.taken.set(key, value) }
 
+// Taken reports whether the output was handed more of key than it has committed.
+func (l *Ledger) Taken(key string) bool { return l.taken.has(key) }
+
 // Commit stores positions and the output's undo note in one transaction, durable
 // when it returns. A nil undo leaves the note as it is. Of two entries with one
 // key, the later counts. What was taken is dropped where it is what was committed.
