@@ -278,7 +278,9 @@ func (f *Follower) newRotated(t *trail, c *candidate) {
 // known, and the checkpoint must not know of the copy without knowing of g.
 func (f *Follower) newCopy(c *candidate, g *generation) {
 	f.newSkipped(c, g.trail)
-	f.owner(c.stat).copyOf = g
+	g.copied = f.owner(c.stat)
+	g.copied.copyOf = g
+	g.trail.disordered = true // its name may tell g's age better
 	if g.held() {
 		if err := f.readFirst(g); err != nil {
 			f.complain(g, err)

@@ -29,7 +29,7 @@ func (f *Follower) found(g *generation, path string, st fileStat) {
 		g.place, g.placed = path, f.listings
 	}
 	g.deleted = false
-	f.places[path] = g
+	f.settleAt(g, path)
 	t := g.trail
 	switch {
 	case t.path == path && t.living != g:
@@ -101,12 +101,25 @@ func (f *Follower) readAgain(t *trail) {
 	}
 }
 
+// settleAt has g at path, and nothing else: what was there is somewhere else, or nowhere.
+func (f *Follower) settleAt(g *generation, path string) {
+	if old := f.places[path]; old != nil && old != g && old.place == path {
+		old.lose()
+	}
+	f.places[path] = g
+}
+
 // leave takes note that g's file is not at its place any more.
 func (f *Follower) leave(g *generation) {
 	if f.places[g.place] == g {
 		delete(f.places, g.place)
 	}
 	f.relist(g.place)
+	g.lose()
+}
+
+// lose takes note that g's file is at no place that is known.
+func (g *generation) lose() {
 	g.last, g.place = g.place, ""
 	if g.held() { // and is kept from being closed
 		st, err := statFile(g.handle.file)

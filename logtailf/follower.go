@@ -294,6 +294,9 @@ func (f *Follower) wake(t *trail) {
 
 // step looks for the next batch of t: the old generations to their ends, then the new.
 func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
+	if t.disordered {
+		f.arrange(t)
+	}
 	for i := 0; i < len(t.queue); i++ {
 		g := t.queue[i]
 		if !g.rotated && t.blocked > 0 {

@@ -53,6 +53,7 @@ type generation struct {
 	done       bool        // drained and let go
 	skip       bool        // never to be delivered: there before its source was, or a copy
 	copyOf     *generation // of which it is a copy, if that is why it is skipped
+	copied     *generation // its copy, by whose name it goes if it has none
 	registered bool        // its id is in the checkpoint
 	ordered    bool        // what was made before it is known
 	grew       time.Time   // when it was last seen to grow, or to be rotated
@@ -130,36 +131,34 @@ func (g *generation) held() bool {
 
 // A trail is one followed path and the generations that were found under it.
 type trail struct {
-	path     string
-	link     bool          // path leads through a symbolic link: no notification tells when it is repointed
-	folder   []string      // where its generations are looked for
-	living   *generation   // what path names now
-	queue    []*generation // not let go yet, oldest first; the living one is the last
-	known    []*generation // all that were ever seen and may still be on disk
-	ready    bool          // is in the follower's ready list
-	blocked  int           // files that may be its generations and could not be looked into yet
-	checked  int           // round of classify in which its files were looked at for truncation
-	followed bool          // the source stands for path; not so for a stray generation
-	piped    bool          // has no positions: a goroutine reads it
+	path       string
+	link       bool          // path leads through a symbolic link: no notification tells when it is repointed
+	folder     []string      // where its generations are looked for
+	living     *generation   // what path names now
+	queue      []*generation // not let go yet, oldest first; the living one is the last
+	known      []*generation // all that were ever seen and may still be on disk
+	ready      bool          // is in the follower's ready list
+	disordered bool          // names that can change may tell the wrong age by now
+	blocked    int           // files that may be its generations and could not be looked into yet
+	checked    int           // round of classify in which its files were looked at for truncation
+	followed   bool          // the source stands for path; not so for a stray generation
+	piped      bool          // has no positions: a goroutine reads it
 }
 
 // enqueue puts g where it belongs, by what is known of it now, among the
-// generations that are to be read. It reports whether the names that it went by
-// are still true: while files are renamed one after the other, others tell the wrong age.
-func (t *trail) enqueue(g *generation) (sure bool) {
+// generations that are to be read.
+func (t *trail) enqueue(g *generation) {
 	t.drop(g)
 	i := len(t.queue)
 	for i > 0 && before(t, g, t.queue[i-1]) {
 		i--
 	}
-	sure = i == 0 || !g.rotated || t.queue[i-1].named()
-	sure = sure && (i == len(t.queue) || !t.queue[i].rotated || t.queue[i].named()) && g.named()
 	t.queue = slices.Insert(t.queue, i, g)
 	g.queued = true
+	t.disordered = t.disordered || g.rotated && !dated(baseName(g.place))
 	if l := t.living; l != nil && l != g && l.began <= g.began {
 		l.began = g.began + 1 // what is in it now came after the copy that g is
 	}
-	return sure
 }
 
 // named reports whether g's file is still where it was seen, if it is anywhere.
@@ -171,20 +170,34 @@ func (g *generation) named() bool {
 	return err == nil && st.identity == g.ident
 }
 
+// name is what g's file is called, or else its copy, if anything is.
+func (g *generation) name() string {
+	switch {
+	case g.place != "":
+		return baseName(g.place)
+	case g.copied != nil && g.copied.place != "":
+		return baseName(g.copied.place)
+	}
+	return ""
+}
+
 // before reports whether a was made before b.
 func before(t *trail, a, b *generation) bool {
 	if a.rotated != b.rotated {
 		return a.rotated
 	}
-	if a.place != "" && b.place != "" {
-		if c := compareNames(t.name(), baseName(a.place), baseName(b.place)); c != 0 {
+	if an, bn := a.name(), b.name(); an != "" && bn != "" {
+		if c := compareNames(t.name(), an, bn); c != 0 {
 			return c < 0
 		}
 	}
 	if a.kind == "" && b.kind == "" && a.began != b.began && a.began > 1 && b.began > 1 {
 		return a.began < b.began
 	}
-	return a.mtime < b.mtime
+	if a.mtime != b.mtime {
+		return a.mtime < b.mtime
+	}
+	return a.began < b.began
 }
 
 // drop takes g out of the queue.

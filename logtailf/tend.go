@@ -164,6 +164,9 @@ func (f *Follower) finish(g *generation) {
 // abandon gives up what is unread of g, whose file is gone.
 func (f *Follower) abandon(g *generation, reason string) {
 	lost := g.size - g.read
+	if reason == "truncated" { // size may be that of what came after
+		lost = g.known - g.read
+	}
 	f.finish(g)
 	if lost <= 0 || g.kind != "" {
 		return

@@ -12,7 +12,7 @@ func (f *Follower) attach(g *generation, c *candidate) {
 	f.own(g, c.path, c.stat)
 	g.kind, g.rotated, g.deleted = c.kind, true, false
 	g.seen, g.seenTo = sum{}, 0 // a copy may hold less than was seen
-	complete := c.kind != "" && g.size == g.read && g.done
+	complete := c.kind != "" && g.done && g.size == g.read && c.holds(g.size)
 	g.see(c.stat, time.Now())
 	if !g.skip {
 		f.d.Hub.claims.take(f, g)
@@ -45,19 +45,48 @@ func (f *Follower) takeOver(g *generation, c *candidate) {
 	f.truncated(g) // which finds c, or something better
 }
 
-// enqueue puts g, which was just found, among what is to be read. Where names turn
-// out to be out of date on the way, the folders are listed again first.
+// enqueue puts g, which was just found, among what is to be read.
 func (f *Follower) enqueue(g *generation) {
-	for round := 0; !g.trail.enqueue(g) && round < 5; round++ {
-		for _, k := range g.trail.queue {
-			if k != g && k.place != "" && !k.named() {
-				f.leave(k) // it is found where it is now, or nowhere: then its age tells
+	f.dateUnread(g.trail)
+	g.trail.enqueue(g)
+}
+
+// arrange puts what is to be read of t in order before anything of it is read. Numbered
+// files are renamed one after the other with each rotation: where names turn out to be
+// out of date, the folders are listed again first.
+func (f *Follower) arrange(t *trail) {
+	for round := 0; t.disordered && round < 5; round++ {
+		t.disordered = false
+		for _, g := range t.queue {
+			if g.rotated && g.place != "" && !g.named() {
+				f.leave(g) // it is found where it is now, or nowhere: then its age tells
+				t.disordered = true
 			}
 		}
-		for _, dir := range g.trail.folder {
-			f.listing[dir] = true
-		}
 		f.list()
+		f.classify()
+	}
+	for _, g := range slices.Clone(t.queue) {
+		t.enqueue(g)
+	}
+	t.disordered = false
+}
+
+// dateUnread takes note of when what is in the open files that were not looked into yet
+// began: it may have come after a copy that is found only now.
+func (f *Follower) dateUnread(t *trail) {
+	for _, g := range slices.Clone(t.queue) {
+		if g.kind != "" || g.head.n > 0 || g.read > 0 || !g.held() {
+			continue
+		}
+		began := g.began
+		if err := f.readFirst(g); err != nil {
+			f.complain(g, err)
+		}
+		f.rest(g)
+		if g.began != began {
+			t.enqueue(g)
+		}
 	}
 }
 
@@ -72,7 +101,7 @@ func (f *Follower) own(g *generation, path string, st fileStat) {
 	}
 	g.ident, g.place, g.placed = st.identity, path, f.listings
 	f.files[st.identity] = g
-	f.places[path] = g
+	f.settleAt(g, path)
 }
 
 // truncated takes note that g's file does not hold what was read of it any more:
@@ -103,7 +132,6 @@ func (f *Follower) truncated(g *generation) {
 		f.places[g.place] = n
 	}
 	g.place, g.ident, g.rotated, g.atEnd = "", identity{born: g.ident.born}, true, true
-	g.size = max(g.read, g.known) // what was last seen may have been what came after
 	g.grew = time.Now()
 	f.log.Debug("truncated: its content is a new generation from here on", "file", t.path, "old", g.id, "id", n.id,
 		"inode", st.ino, "offset", g.read)
