@@ -53,12 +53,12 @@ func (m *Metrics) Loaded() {
 // Reloaded counts a changed configuration that was taken, or was not.
 func (m *Metrics) Reloaded(taken bool) {
 	if taken {
-		m.Loaded()
 		m.reloads[1].Add(1)
+		m.Loaded()
 		return
 	}
-	m.loaded.Store(false)
 	m.reloads[0].Add(1)
+	m.loaded.Store(false)
 }
 
 // Tail gives the figures of a source for an output, the same ones until Remove.
