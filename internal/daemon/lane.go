@@ -168,8 +168,15 @@ func (l *Lane) Replace() {
 	l.Stop()
 }
 
-// GiveUpAfter bounds the time that the rest may take after Stop.
-func (l *Lane) GiveUpAfter(d time.Duration) { time.AfterFunc(d, l.giveUp) }
+// GiveUpAfter bounds the time that the rest may take after Stop. With 0 it has none by
+// the time that this returns.
+func (l *Lane) GiveUpAfter(d time.Duration) {
+	if d <= 0 {
+		l.giveUp()
+		return
+	}
+	time.AfterFunc(d, l.giveUp)
+}
 
 // Ready reports whether followers may start.
 func (l *Lane) Ready() bool {
