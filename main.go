@@ -25,6 +25,13 @@ import (
 	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
+// How long an exit may take beyond what it waits for: a reader of stderr that stands
+// still holds up whoever logs.
+const (
+	sayTime  = 100 * time.Millisecond // for the last words at a second signal
+	lastTime = 5 * time.Second        // from the deadline of a stop to the end of the process
+)
+
 // The exit codes.
 const (
 	exitStopped = 0 // stopped as asked; --once: everything was read and delivered
@@ -140,6 +147,7 @@ type tail struct {
 type collector struct {
 	file, state, host string
 	once              bool
+	load              func() (*logconfig.Config, error)
 	log               *slog.Logger
 	settings          *daemon.LogSettings
 	store             *checkpoint.Store
@@ -175,10 +183,11 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	defer release()
 
 	var changed <-chan struct{}
+	load := func() (*logconfig.Config, error) { return logconfig.Load(file) }
 	if !once {
-		changed = logconfig.Watch(ctx, file, log) // before Load, to miss no change in between
+		changed, load = logconfig.Watch(ctx, file, log)
 	}
-	config, err := logconfig.Load(file)
+	config, err := load()
 	if err != nil {
 		return err
 	}
@@ -188,7 +197,8 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 		return err
 	}
 	c := newCollector(ctx, file, once, store, stdout, log)
-	c.settings, c.state = settings, config.State
+	defer c.deadline.Beyond(lastTime, func() { os.Exit(exitFailed) })()
+	c.load, c.settings, c.state = load, settings, config.State
 	aside, end := context.WithCancel(ctx)
 	c.aside.Go(func() {
 		daemon.Expire(aside, store, func() bool { return len(c.metrics.NotReady()) == 0 }, log)
@@ -232,17 +242,25 @@ func handleSignals(stop func(), once bool, log *slog.Logger, stderr io.Writer) (
 			return
 		}
 		stop()
+		go exitAt(ends, stderr) // before anything is said: the reader of stderr may stand still
 		log.Info("stopping", "signal", s.String())
-		if s, ok = <-ends; ok {
-			fmt.Fprintf(stderr, "logcatchsys: %s again: exiting at once; what was not delivered comes at the next start\n", s)
-			os.Exit(exitFailed)
-		}
 	}()
 	return hangup, func() {
 		signal.Stop(hangup)
 		signal.Stop(ends)
 		close(ends)
 	}
+}
+
+// exitAt ends the process at the next signal.
+func exitAt(ends <-chan os.Signal, stderr io.Writer) {
+	s, ok := <-ends
+	if !ok {
+		return
+	}
+	time.AfterFunc(sayTime, func() { os.Exit(exitFailed) })
+	fmt.Fprintf(stderr, "logcatchsys: %s again: exiting at once; what was not delivered comes at the next start\n", s)
+	os.Exit(exitFailed)
 }
 
 func newCollector(ctx context.Context, file string, once bool, store *checkpoint.Store, stdout *os.File, log *slog.Logger) *collector {
@@ -372,8 +390,9 @@ func (c *collector) stopTails(keep func(key, *tail) bool) {
 			going[k] = t
 		}
 	}
+	await := c.deadline.Waiter()
 	for k, t := range going {
-		if !c.deadline.Await(t.done) {
+		if !await(t.done) {
 			continue // on a file system that does not answer; the process ends without it
 		}
 		delete(c.tails, k)
@@ -413,7 +432,7 @@ func (c *collector) reapTails() {
 			c.summary.Ended(k.Source, t.err, t.follower)
 		}
 		c.leave(k, t.follower)
-		if !c.once {
+		if _, wanted := c.plan.Tails[k]; wanted && !c.once {
 			c.tailFailed(k, t)
 		}
 	}
@@ -428,7 +447,7 @@ func (c *collector) tailFailed(k key, t *tail) {
 // reload loads the configuration again. One that is wrong, or cannot be had as a
 // whole, leaves everything as it is.
 func (c *collector) reload() {
-	next, err := logconfig.Load(c.file)
+	next, err := c.load()
 	if err == nil {
 		err = c.take(next)
 	}
@@ -463,6 +482,7 @@ func (c *collector) take(next *logconfig.Config) error {
 	c.plan.HandOver(plan, c.metrics)
 	for k, f := range c.before {
 		if _, ok := plan.Tails[k]; !ok {
+			daemon.SayLeft(c.log, k, f)
 			f.Close()
 			delete(c.before, k)
 		}

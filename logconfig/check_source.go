@@ -28,6 +28,7 @@ func (d *document) checkSources(raws []rawSource, outs []Output, folder string) 
 	d.warnShared(srcs)
 	d.warnUnused(srcs, outs)
 	d.warnLabels(srcs, outs)
+	d.checkTogether(srcs, outs)
 	d.checkLoops(srcs, outs)
 	return srcs
 }
@@ -202,6 +203,43 @@ func (d *document) warnLabels(srcs []Source, outs []Output) {
 					d.warn(d.outputs[i], "{label.%s} is empty for the source %s, which has no such label", name, s.Name)
 				}
 			}
+		}
+	}
+}
+
+// checkTogether notes outputs whose paths are one file once a source's name and the rest
+// are filled in: each would cut it back to what it has committed itself.
+func (d *document) checkTogether(srcs []Source, outs []Output) {
+	host, _ := os.Hostname()
+	now := time.Now()
+	type writer struct {
+		output int
+		what   string
+	}
+	files := map[string]writer{}
+	for i, o := range outs {
+		if o.DeadLetter != "" {
+			files[o.DeadLetter] = writer{i, "its dead letters"}
+		}
+	}
+	for i, o := range outs {
+		for _, s := range srcs {
+			if o.Path == "" || !slices.Contains(s.Outputs, o.Name) {
+				continue
+			}
+			file := expand(o.Path, &s, host, now)
+			w, taken := files[file]
+			if !taken {
+				files[file] = writer{i, "the source " + s.Name}
+				continue
+			}
+			other := &outs[w.output]
+			if w.output == i || o.Path == other.Path || o.Path == other.DeadLetter {
+				continue // its own, or noted already
+			}
+			d.fail(d.at[index("outputs", i)+".path"], "writes the source %s to the file to which output %s on line %d writes %s",
+				s.Name, other.Name, d.outputs[w.output].line, w.what)
+			break
 		}
 	}
 }

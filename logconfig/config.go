@@ -109,15 +109,22 @@ func Find(explicit string) (string, error) {
 // Load reads and checks the file. The error is an *Error: every problem that the
 // file has, sorted by line. The values of environment variables are in no error.
 func Load(file string) (*Config, error) {
+	config, _, err := load(file)
+	return config, err
+}
+
+// load is Load, and returns what the file held, as far as it could be read.
+func load(file string) (config *Config, data []byte, err error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
-		return nil, &Error{Problems: []Problem{{Reason: "cannot be found: " + err.Error()}}, File: file, cause: err}
+		return nil, nil, &Error{Problems: []Problem{{Reason: "cannot be found: " + err.Error()}}, File: file, cause: err}
 	}
-	data, err := readFile(file)
+	data, err = readFile(file)
 	if err != nil {
-		return nil, &Error{Problems: []Problem{{Reason: reasonOf(err)}}, File: file, cause: err}
+		return nil, nil, &Error{Problems: []Problem{{Reason: reasonOf(err)}}, File: file, cause: err}
 	}
-	return parse(file, abs, data, os.LookupEnv)
+	config, err = parse(file, abs, data, os.LookupEnv)
+	return config, data, err
 }
 
 // parse makes a configuration of the bytes; file is its name in messages.

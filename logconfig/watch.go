@@ -22,25 +22,37 @@ const (
 )
 
 // Watch returns a channel that gets a value whenever the content of the file has
-// changed and settled. The channel holds one value: changes that nobody has taken
+// changed and settled, and a Load of that file. The channel holds one value: changes that nobody has taken
 // yet are one change. It is never closed; nothing comes after ctx has ended.
 //
-// A change is one against the content that Watch finds when it is called, so
-// call it before Load: a change between the two is then announced once
-// too often, not missed. An empty file, and one that is not there, is no change
+// A change is one against the content that load has read last or, before the first
+// one, that Watch found: load may come upon an editor at work, who leaves behind what
+// was announced already. An empty file, and one that is not there, is no change
 // but an editor at work; what comes after it may be one.
 //
-// Call it once a process and file. Viper's watch has no stop: its two
+// Call it once a process and file, and load on one goroutine. Viper's watch has no stop: its two
 // goroutines and its inotify instance stay until the file is removed or
 // the process ends (goleak: IgnoreAnyFunction of viper.(*Viper).WatchConfig.func1
 // and .func1.1). Watch's own goroutine ends with ctx.
-func Watch(ctx context.Context, file string, log *slog.Logger) <-chan struct{} {
+func Watch(ctx context.Context, file string, log *slog.Logger) (changed <-chan struct{}, load func() (*Config, error)) {
+	name := file
 	if abs, err := filepath.Abs(file); err == nil {
 		file = abs // the working folder may change
 	}
 	w := newWatcher(file, log)
 	go w.run(ctx, trigger(file, log))
-	return w.out
+	return w.out, func() (*Config, error) { return w.load(name) }
+}
+
+// load is Load, and tells run what was read.
+func (w *watcher) load(name string) (*Config, error) {
+	config, data, err := load(name)
+	select {
+	case <-w.loaded:
+	default:
+	}
+	w.loaded <- contentOf(data)
+	return config, err
 }
 
 // trigger returns what viper's watch reports, or nil where there can be none.
@@ -97,14 +109,15 @@ type watcher struct {
 	file      string
 	log       *slog.Logger
 	out       chan struct{}
-	announced content     // what the reader of out knows or will load
-	candidate content     // what the last look found, if that was something else
-	seen      os.FileInfo // at the last look; nil: not there
-	missing   bool        // said that the file cannot be read
+	loaded    chan content // what the last load has read
+	announced content      // what the reader of out knows or will load, as far as is known
+	candidate content      // what the last look found, if that was something else
+	seen      os.FileInfo  // at the last look; nil: not there
+	missing   bool         // said that the file cannot be read
 }
 
 func newWatcher(file string, log *slog.Logger) *watcher {
-	w := &watcher{file: file, log: log, out: make(chan struct{}, 1)}
+	w := &watcher{file: file, log: log, out: make(chan struct{}, 1), loaded: make(chan content, 1)}
 	w.announced, _ = w.read()
 	return w
 }
@@ -120,6 +133,7 @@ func (w *watcher) run(ctx context.Context, trigger <-chan struct{}) {
 			return
 		case <-settled:
 			settled = nil
+		case w.announced = <-w.loaded:
 		case <-trigger:
 		case <-tick.C:
 			glances++
@@ -179,7 +193,14 @@ func (w *watcher) read() (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return content{len(data), xxhash.Sum64(data)}, nil
+	return contentOf(data), nil
+}
+
+func contentOf(data []byte) content {
+	if len(data) == 0 {
+		return content{}
+	}
+	return content{len(data), xxhash.Sum64(data)}
 }
 
 // say reports once that the file cannot be read, and once that it can again.

@@ -101,7 +101,8 @@ func (p *place) kubernetes(s string) {
 func (p *place) watch() <-chan struct{} {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	p.t.Cleanup(cancel)
-	return Watch(ctx, p.file, slog.New(slog.DiscardHandler))
+	c, _ := Watch(ctx, p.file, slog.New(slog.DiscardHandler))
+	return c
 }
 
 // within fails unless a value comes in time.
@@ -272,6 +273,39 @@ func TestGone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A load that comes upon an editor at work has not read what was announced: it is
+// announced again when it is back.
+func TestLoadedInBetween(t *testing.T) {
+	p := newPlace(t)
+	for name, half := range map[string]func(){
+		"half": func() { p.write("fir") }, "empty": func() { p.write("") }, "gone": func() { p.must(os.Remove(p.file)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.write("first")
+			synctest.Test(t, func(t *testing.T) {
+				p := &place{t, p.dir, p.file}
+				w := newWatcher(p.file, slog.New(slog.DiscardHandler))
+				ctx, cancel := context.WithCancel(t.Context())
+				go w.run(ctx, nil)
+				load := func() { // what the content says is of no matter here
+					_, _ = w.load(p.file)
+					synctest.Wait()
+				}
+				load()
+				p.never(w.out)
+				half()
+				load()
+				p.write("first")
+				p.within(w.out, glanceTime+2*settle)
+				load()
+				p.never(w.out)
+				cancel()
+				synctest.Wait()
+			})
+		})
+	}
 }
 
 // Changes that nobody takes are one.

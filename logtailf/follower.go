@@ -180,11 +180,12 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 }
 
 // heldOnly gives away the generations whose files no path leads to any more, and
-// closes all others.
+// closes all others. Among them are those that f took over and did not come to.
 func (f *Follower) heldOnly() []*generation {
-	var only []*generation
+	only := f.heirs
+	f.heirs = nil
 	for _, g := range f.byID {
-		if g.place == "" && g.held() && !g.done && !g.skip {
+		if g.held() && !g.done && !g.skip && g.homeless() {
 			only = append(only, g)
 			continue
 		}
@@ -194,12 +195,20 @@ func (f *Follower) heldOnly() []*generation {
 	return only
 }
 
+// homeless reports whether no path leads to g's open file, also when it was deleted after
+// the follower had ended.
+func (g *generation) homeless() bool {
+	if g.place != "" {
+		if st, err := statFile(g.handle.file); err == nil && st.links == 0 {
+			g.lose()
+		}
+	}
+	return g.place == ""
+}
+
 // Close lets go of all files. The follower must not be running.
 func (f *Follower) Close() {
 	for _, g := range f.heldOnly() {
-		g.close()
-	}
-	for _, g := range f.heirs {
 		g.close()
 	}
 }
@@ -275,8 +284,8 @@ func (f *Follower) readOne(b *record.Batch) {
 		f.ready = f.ready[1:]
 		t.ready = false
 		if g, ok := f.step(t, b); ok {
-			handed = true
 			f.send(g, b)
+			handed = true
 			f.wake(t)
 			return
 		}
@@ -286,6 +295,7 @@ func (f *Follower) readOne(b *record.Batch) {
 
 // wake puts t among the trails to read.
 func (f *Follower) wake(t *trail) {
+	f.calm = false // also where a poll has found it, and the output takes nothing
 	if !t.ready && !t.piped {
 		t.ready = true
 		f.ready = append(f.ready, t)

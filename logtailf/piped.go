@@ -3,6 +3,7 @@ package logtailf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/record"
@@ -40,7 +41,7 @@ func (p *piped) run() {
 	ctx := p.f.pipeCtx
 	said := ""
 	for {
-		err := readPipe(ctx, p.path, p.deliver)
+		err := readPipe(ctx, p.path, p.deliverGuarded)
 		if ctx.Err() != nil {
 			return
 		}
@@ -54,6 +55,17 @@ func (p *piped) run() {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// deliverGuarded makes an error of a panic in deliver: this goroutine is not the one that
+// the follower's owner guards.
+func (p *piped) deliverGuarded(line []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic while a line was delivered: %v", v)
+		}
+	}()
+	return p.deliver(line)
 }
 
 // deliver hands one line, without its end, to the output, in pieces if it is too long.
@@ -80,6 +92,12 @@ func (p *piped) send(data []byte, piece int, kind cutKind) error {
 			return context.Cause(p.f.pipeCtx)
 		}
 	}
+	put := false
+	defer func() {
+		if !put { // it panics: the output has only so many
+			p.f.d.Inlet.Return(b)
+		}
+	}()
 	b.Data = append(b.Data[:0], data...)
 	b.Source, b.File, b.Labels, b.Gen = p.f.cfg.Source, p.path, p.f.cfg.Labels, p.id
 	b.From, b.Count, b.Read = p.offset, 1, time.Now()
@@ -90,5 +108,6 @@ func (p *piped) send(data []byte, piece int, kind cutKind) error {
 	p.offset += int64(len(data))
 	p.f.d.Metrics.Read(len(data), 1)
 	p.f.d.Inlet.Put(b)
+	put = true
 	return nil
 }

@@ -31,20 +31,34 @@ func (d *Deadline) Set(length time.Duration) { d.length.Store(int64(length)) }
 // Length is what Set said.
 func (d *Deadline) Length() time.Duration { return time.Duration(d.length.Load()) }
 
-// Await waits for done, at most to the deadline and a little more.
-func (d *Deadline) Await(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	case <-d.over.Done():
-	}
-	select {
-	case <-done:
-		return true
-	case <-time.After(grace):
-		return false
+// Waiter gives an Await for several ends, which share the little more.
+func (d *Deadline) Waiter() (await func(done <-chan struct{}) bool) {
+	var end time.Time
+	return func(done <-chan struct{}) bool {
+		select {
+		case <-done:
+			return true
+		case <-d.over.Done():
+		}
+		if end.IsZero() {
+			end = time.Now().Add(grace)
+		}
+		select {
+		case <-done:
+			return true
+		case <-time.After(time.Until(end)):
+		}
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
 	}
 }
+
+// Await waits for done, at most to the deadline and a little more.
+func (d *Deadline) Await(done <-chan struct{}) bool { return d.Waiter()(done) }
 
 // Do runs f and waits for it as Await does.
 func (d *Deadline) Do(f func()) bool {
@@ -54,4 +68,20 @@ func (d *Deadline) Do(f func()) bool {
 		f()
 	}()
 	return d.Await(done)
+}
+
+// Beyond calls f when the deadline is over for so long, unless stop is called before.
+func (d *Deadline) Beyond(after time.Duration, f func()) (stop func()) {
+	ended, end := context.WithCancel(context.Background())
+	forget := context.AfterFunc(d.over, func() {
+		select {
+		case <-time.After(after):
+			f()
+		case <-ended.Done():
+		}
+	})
+	return func() {
+		forget()
+		end()
+	}
 }

@@ -199,6 +199,7 @@ func (s *Lanes) Reap(p Plan) (failed []string, err error) {
 func (s *Lanes) failed(name string, ran time.Duration, err error) {
 	pause := s.pauses.Failed(name, ran)
 	time.AfterFunc(pause, s.poke)
+	s.metrics.Output(name).Works(false)
 	s.env.Log.Error("an output failed; it is opened again and goes on from the last commit", "output", name, "error", err, "pause", pause)
 }
 
@@ -217,8 +218,9 @@ func (s *Lanes) Shutdown() (undelivered bool) {
 			l.Stop()
 		}
 	}
+	await := s.deadline.Waiter()
 	for name, l := range s.all {
-		if !s.deadline.Await(l.Ended()) {
+		if !await(l.Ended()) {
 			undelivered = true
 			s.env.Log.Warn("an output stands in a write that does not end; the process ends without it", "output", name)
 		} else if err := l.Err(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/output"
 	"github.com/logcatchsys/logcatchsys/internal/record"
@@ -207,6 +209,73 @@ func TestDeadline(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+func TestWaiterSharesTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, ask := context.WithCancel(t.Context())
+		d := NewDeadline(ctx)
+		d.Set(time.Minute)
+		ask()
+		began := time.Now()
+		await := d.Waiter()
+		ended, never := make(chan struct{}), make(chan struct{})
+		close(ended)
+		for range 100 {
+			if await(never) || !await(ended) {
+				t.Fatal("what has ended is not told from what has not")
+			}
+		}
+		if took := time.Since(began); took != time.Minute+grace {
+			t.Errorf("waited %s", took)
+		}
+	})
+}
+
+func TestBeyondTheDeadline(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, ask := context.WithCancel(t.Context())
+			d := NewDeadline(ctx)
+			d.Set(time.Minute)
+			began, took := time.Now(), time.Duration(0)
+			stop := d.Beyond(time.Second, func() { took = time.Since(began) })
+			ask()
+			time.Sleep(time.Minute + time.Millisecond)
+			if stopped {
+				stop()
+			}
+			time.Sleep(time.Hour)
+			stop()
+			if want := time.Minute + time.Second; stopped != (took == 0) || !stopped && took != want {
+				t.Errorf("stopped: %t; called after %s", stopped, took)
+			}
+		})
+	}
+}
+
+// An output that cannot be opened is not up.
+func TestFailedOutputIsNotUp(t *testing.T) {
+	lanes, _ := newLanes(t)
+	p := planOf(t, map[string]string{"f": "/out"})
+	spec := p.Outputs["f"]
+	spec.Type = "nonsense"
+	p.Outputs["f"] = spec
+	if failed := lanes.Start(p); !slices.Equal(failed, []string{"f"}) {
+		t.Fatalf("%q failed", failed)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(lanes.metrics)
+	all, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range all {
+		if family.GetName() == "logcatchsys_output_up" && family.Metric[0].GetGauge().GetValue() == 0 {
+			return
+		}
+	}
+	t.Errorf("%v", all)
 }
 
 // Positions that the checkpoint has are not written again: they would never expire.

@@ -105,6 +105,21 @@ func TestRemovedIsNotShown(t *testing.T) {
 	}
 }
 
+// Lines that were on their way when a source was removed and added again are not taken
+// from what is on its way now.
+func TestAddedAgainWithLinesUnderWay(t *testing.T) {
+	m := New()
+	k := Key{"a", "f"}
+	m.Tail(k).Read(30, 3)
+	m.Remove(k)
+	m.Tail(k)
+	m.Output("f").Delivered("a", 30, 3)
+	m.Tail(k).Read(10, 1)
+	if bytes, records := m.Tail(k).Underway(); bytes != 10 || records != 1 {
+		t.Errorf("%d bytes, %d records are on their way", bytes, records)
+	}
+}
+
 func TestReloads(t *testing.T) {
 	m := New()
 	const gauge, at = "config_last_reload_successful", "config_last_reload_success_timestamp_seconds"

@@ -45,8 +45,18 @@ func (t *Tail) Read(bytes, records int) {
 func (t *Tail) delivered(bytes, records int) {
 	t.deliveredBytes.Add(int64(bytes))
 	t.deliveredRecords.Add(int64(records) - t.settle(int64(records)))
-	t.lineBytes.Add(-int64(bytes))
-	t.lineRecords.Add(-int64(records))
+	lower(&t.lineBytes, int64(bytes))
+	lower(&t.lineRecords, int64(records))
+}
+
+// lower takes from a, which stays at 0: what was on its way when the source was removed
+// is not among the figures of one that was added again.
+func lower(a *atomic.Int64, by int64) {
+	for {
+		if old := a.Load(); a.CompareAndSwap(old, max(old-by, 0)) {
+			return
+		}
+	}
 }
 
 // gaveUp counts records that the output will never deliver. They are among those that
