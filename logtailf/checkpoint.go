@@ -70,9 +70,16 @@ func (f *Follower) recall(id string, p position) {
 // adopt takes over the open files that only the follower before still holds.
 func (f *Follower) adopt() {
 	for _, h := range f.heirs {
+		if h.place != "" && !f.finder.matches(h.trail.path) || !h.held() {
+			h.close() // not followed any more and not gone, or opened again when needed
+			continue
+		}
 		g := f.byID[h.id]
 		if g == nil { // nothing of it was handed over
-			h.trail = f.trailOf(h.trail.path)
+			h.place, h.trail = "", f.trailOf(h.trail.path)
+			if !h.registered {
+				f.fresh = append(f.fresh, h)
+			}
 			h.trail.known = append(h.trail.known, h)
 			f.byID[h.id] = h
 			g = h
@@ -247,6 +254,9 @@ func (f *Follower) newLiving(t *trail, st fileStat) {
 	if f.baseline && f.cfg.FromEnd && !f.cfg.Once {
 		if err := f.startAtEnd(g); err != nil {
 			f.complain(g, err)
+			g.startBy = st.size
+			g.read, g.scanned = st.size, st.size // for the checkpoint
+			g.accepted.Store(st.size)
 		}
 	}
 	if g.skip {
@@ -317,12 +327,18 @@ func (f *Follower) startAtEnd(g *generation) error {
 		return err
 	}
 	defer f.rest(g)
+	return f.startBehind(g, g.size)
+}
+
+// startBehind puts the position of the open file of g behind the last line that was
+// finished when it had size bytes.
+func (f *Follower) startBehind(g *generation, size int64) error {
 	file := g.handle.file
 	head, err := readHead(file, f.reader.head[:])
 	if err != nil {
 		return err
 	}
-	end, err := lastLineEnd(file, g.size, int64(f.cfg.MaxLine))
+	end, err := lastLineEnd(file, size, int64(f.cfg.MaxLine))
 	if err != nil {
 		return err
 	}
@@ -330,15 +346,17 @@ func (f *Follower) startAtEnd(g *generation) error {
 	if err != nil {
 		return err
 	}
-	g.head, g.tail, g.read, g.scanned = head, tail, end, end
+	g.head, g.tail, g.read, g.scanned, g.startBy = head, tail, end, end, 0
 	g.accepted.Store(end)
 	return nil
 }
 
 // lastLineEnd is the offset behind the last line end in the last limit bytes of
-// the first size bytes of r; size if there is none.
+// the first size bytes of r; size if there is none. NULs at the end do not count: in a
+// preallocated file they are still to be overwritten.
 func lastLineEnd(r io.ReaderAt, size, limit int64) (int64, error) {
 	buf := make([]byte, 64<<10)
+	data := false
 	for end := size; end > 0 && size-end < limit; {
 		b := buf[:min(end, int64(len(buf)))]
 		if n, err := r.ReadAt(b, end-int64(len(b))); err != nil && n < len(b) {
@@ -347,6 +365,12 @@ func lastLineEnd(r io.ReaderAt, size, limit int64) (int64, error) {
 			}
 			return 0, err
 		}
+		if n := len(trimNUL(b)); !data && n < len(b) {
+			end -= int64(len(b) - n)
+			size, data = end, n > 0
+			continue
+		}
+		data = true
 		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
 			return end - int64(len(b)) + int64(i) + 1, nil
 		}

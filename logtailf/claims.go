@@ -18,8 +18,9 @@ type claims struct {
 
 // A claim is one follower's.
 type claim struct {
-	logs  map[string]bool     // paths it follows
-	files map[identity]string // the path each file belongs to
+	custom bool                 // its source has patterns of its own
+	logs   map[string][]pattern // paths it follows, with these
+	files  map[identity]string  // the path each file belongs to
 }
 
 func (c *claims) mine(f *Follower) *claim {
@@ -27,7 +28,7 @@ func (c *claims) mine(f *Follower) *claim {
 		c.of = map[*Follower]*claim{}
 	}
 	if c.of[f] == nil {
-		c.of[f] = &claim{logs: map[string]bool{}, files: map[identity]string{}}
+		c.of[f] = &claim{custom: f.habits.custom, logs: map[string][]pattern{}, files: map[identity]string{}}
 	}
 	return c.of[f]
 }
@@ -36,7 +37,14 @@ func (c *claims) mine(f *Follower) *claim {
 func (c *claims) follow(f *Follower, path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mine(f).logs[path] = true
+	c.mine(f).logs[path] = f.habits.patternsOf(path)
+}
+
+// leave ends that f follows path.
+func (c *claims) leave(f *Follower, path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.mine(f).logs, path)
 }
 
 // take says that the file of g belongs to g's path.
@@ -73,31 +81,56 @@ func (c *claims) owner(id identity, log string) string {
 	return ""
 }
 
-// logsIn are the followed paths in dir, sorted.
-func (c *claims) logsIn(dir string) []string {
+// logsOf are the followed paths of which the file at path may be a generation by its
+// name, sorted.
+func (c *claims) logsOf(path string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found := map[string]bool{}
+	bases := habits{}.bases(baseName(path))
 	for _, claim := range c.of {
-		for path := range claim.logs {
-			if filepath.Dir(path) == dir {
-				found[path] = true
-			}
+		if claim.custom {
+			claim.byPattern(filepath.ToSlash(path), found)
+		} else {
+			claim.byBase(filepath.Dir(path), bases, found)
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
 }
 
+func (c *claim) byPattern(path string, found map[string]bool) {
+	for log, patterns := range c.logs {
+		if slices.ContainsFunc(patterns, func(p pattern) bool { return p.matches(path) }) {
+			found[log] = true
+		}
+	}
+}
+
+func (c *claim) byBase(dir string, bases []string, found map[string]bool) {
+	for _, base := range bases {
+		if log := filepath.Join(dir, base); base != "" {
+			if _, ok := c.logs[log]; ok {
+				found[log] = true
+			}
+			continue
+		}
+		for log := range c.logs {
+			if filepath.Dir(log) == dir {
+				found[log] = true
+			}
+		}
+	}
+}
+
 // claimWait is how long another follower has to say that a file is its own.
 const claimWait = 2 * tickEvery
 
-// anotherLogs decides, where the name of c may be that of any log's generation in its
-// folder, whether it is that of another one than t. Wait: that is not known yet.
+// anotherLogs decides, where the name of c may be that of several logs' generations,
+// whether it is that of another one than t. Wait: that is not known yet.
 // What nobody knows goes to the first of the logs: it is delivered, and once.
 func (f *Follower) anotherLogs(c *candidate, t *trail) (anothers, wait bool) {
-	dir := filepath.Dir(c.path)
-	logs := f.d.Hub.claims.logsIn(dir)
-	if len(logs) < 2 || !slices.Contains(f.habits.bases(baseName(c.path)), "") {
+	logs := f.d.Hub.claims.logsOf(c.path)
+	if len(logs) < 2 {
 		return false, false
 	}
 	if f.d.Hub.claims.owner(c.stat.identity, t.path) != "" {
@@ -114,7 +147,7 @@ func (f *Follower) anotherLogs(c *candidate, t *trail) (anothers, wait bool) {
 	if t.path != logs[0] {
 		return true, false
 	}
-	f.log.Warn("this may be a rotated file of any log in its folder; it is delivered as one of the first",
+	f.log.Warn("this may be a rotated file of several logs; it is delivered as one of the first",
 		"path", c.path, "file", t.path, "logs", logs)
 	return false, false
 }

@@ -1,6 +1,7 @@
 package logtailf
 
 import (
+	"os"
 	"slices"
 	"testing"
 )
@@ -35,9 +36,49 @@ func TestTwoLogsInOneFolderWithBareDates(t *testing.T) {
 			a.write("b.log", "b3\n")
 			b.expect("b1", "b2", "b3")
 			a.expect("a1", "nobody saw this log", "a2", "a3")
-			if logs := a.hub.claims.logsIn(a.dir); !slices.Equal(logs, []string{a.path("a.log"), a.path("b.log")}) {
+			if logs := a.hub.claims.logsOf(a.path("20260101000000.txt")); !slices.Equal(logs, []string{a.path("a.log"), a.path("b.log")}) {
 				t.Errorf("logs in the folder: %q", logs)
 			}
+		})
+	}
+}
+
+// What may be a generation of several logs by its name is that of one of those whose
+// patterns it fits, whatever the others in the folder are called.
+func TestTwoLogsWithPatternsOfTheirOwn(t *testing.T) {
+	for name, patterns := range map[string][2][]string{
+		"only the second takes bare dates": {{"{name}.*"}, nil},
+		"both take anything":               {{"old/*"}, {"old/*"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newWorld(t, "a.log")
+			a.cfg.Rotated = patterns[0]
+			a.must(os.Mkdir(a.path("old"), 0o755))
+			a.write("a.log", "a1\n")
+			a.write("b.log", "b1\n")
+			a.start()
+			b := together(a, "b.log")
+			b.cfg.Source, b.shared, b.cfg.Rotated = "other", a.hub, patterns[1]
+			b.start()
+			b.expect("b1")
+			if patterns[1] == nil {
+				b.halt()
+				b.write("b.log", "b2\n")
+				b.rename("b.log", "20260101000000.txt")
+				b.write("b.log", "b3\n")
+				b.rename("b.log", "20260101000001.txt")
+				b.write("b.log", "b4\n")
+				b.start()
+				b.expect("b1", "b2", "b3", "b4")
+			} else {
+				b.rename("b.log", "old/x")
+				b.write("b.log", "b2\n")
+				b.expect("b1", "b2")
+				a.rename("a.log", "old/y")
+			}
+			a.write("a.log", "a2\n")
+			a.expect("a1", "a2")
 		})
 	}
 }

@@ -240,3 +240,41 @@ func FuzzCompressed(f *testing.F) {
 		}
 	})
 }
+
+// NULs at the end of what was a preallocated file keep nothing from being let go.
+func TestCompressedWithNULsAtTheEnd(t *testing.T) {
+	w := newWorld(t, "app.log")
+	w.write("app.log", "1\n")
+	w.start()
+	w.expect("1")
+	w.stop()
+	w.write("app.log", "2\n"+string(make([]byte, 20000)))
+	w.rename("app.log", "app.log.1")
+	w.compress("app.log.1", ".gz")
+	w.write("app.log", "3\n")
+	w.start()
+	w.expect("1", "2", "3")
+	w.eventually("it to be let go", func() bool { s := w.follower.Stats(); return s.Pending == 0 && s.LagBytes == 0 })
+}
+
+// A damaged file is read once, not with every look.
+func TestDamagedIsSaidOnce(t *testing.T) {
+	w := newWorld(t, "*.gz")
+	w.deaf = true
+	w.write("a.gz", "not gzip at all")
+	w.write("b.gz", "nor this")
+	w.start()
+	looks := func(n int) {
+		for range n {
+			w.write("b.gz", ".")
+			was := w.sink.damage()
+			w.eventually("the next look", func() bool { return w.sink.damage() > was })
+		}
+	}
+	looks(1)
+	said := w.sink.damage()
+	looks(5)
+	if n := w.sink.damage() - said; n > 5 {
+		t.Errorf("damage of one file was reported %d times", n-5)
+	}
+}

@@ -16,6 +16,7 @@ func (f *Follower) found(g *generation, path string, st fileStat) {
 	}
 	if g.place != "" && g.place != path {
 		if old, err := statPath(g.place); err == nil && old.identity == st.identity {
+			g.alias = path
 			f.grown(g, st) // a second name of one file
 			return
 		}
@@ -115,6 +116,10 @@ func (f *Follower) leave(g *generation) {
 		delete(f.places, g.place)
 	}
 	f.relist(g.place)
+	if g.alias != "" { // known already, it would not be looked at
+		f.relist(g.alias)
+		g.alias = ""
+	}
 	g.lose()
 }
 

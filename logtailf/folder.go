@@ -40,7 +40,11 @@ func (f *Follower) enter(dir string) {
 	f.finder.walk(dir,
 		func(dir string) { f.watch(dir); f.listing[dir] = true },
 		func(path string) {},
-		func(dir string, err error) { f.say(dir, err) })
+		func(dir string, err error) {
+			if dir == f.finder.base || !errors.Is(err, fs.ErrNotExist) { // or else there is nothing to wait for
+				f.say(dir, err)
+			}
+		})
 }
 
 // watch asks for notifications of dir; without them it is listed at every poll.

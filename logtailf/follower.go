@@ -126,6 +126,7 @@ type Follower struct {
 	pause     time.Time       // nothing is read before: the checkpoint refused
 	readUntil time.Time       // reading goes first: as long as the last look took
 	swept     time.Time
+	forgot    bool // not all that the checkpoint knows is in memory
 
 	polled  time.Time
 	touched time.Time
@@ -179,13 +180,17 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 	return f, nil
 }
 
-// heldOnly gives away the generations whose files no path leads to any more, and
-// closes all others. Among them are those that f took over and did not come to.
+// heldOnly gives away the generations whose files are open: no path may lead to them any
+// more, or they may be deleted before they are opened again. Among them are those that f
+// took over and did not come to. It closes all others.
 func (f *Follower) heldOnly() []*generation {
 	only := f.heirs
 	f.heirs = nil
 	for _, g := range f.byID {
-		if g.held() && !g.done && !g.skip && g.homeless() {
+		if !g.done && !g.skip && (g.place == "" || g.kind == "") && g.held() {
+			if g.place != "" {
+				g.handle.lay() // others may need the descriptor meanwhile
+			}
 			only = append(only, g)
 			continue
 		}
@@ -193,17 +198,6 @@ func (f *Follower) heldOnly() []*generation {
 	}
 	f.byID = nil
 	return only
-}
-
-// homeless reports whether no path leads to g's open file, also when it was deleted after
-// the follower had ended.
-func (g *generation) homeless() bool {
-	if g.place != "" {
-		if st, err := statFile(g.handle.file); err == nil && st.links == 0 {
-			g.lose()
-		}
-	}
-	return g.place == ""
 }
 
 // Close lets go of all files. The follower must not be running.
@@ -366,6 +360,11 @@ func (f *Follower) quiet(g *generation) bool {
 func (f *Follower) read(g *generation, b *record.Batch, final bool) (outcome, error) {
 	if err := f.ensureOpen(g); err != nil {
 		return atEnd, err
+	}
+	if g.startBy > 0 {
+		if err := f.startBehind(g, g.startBy); err != nil {
+			return atEnd, err
+		}
 	}
 	if g.kind != "" && g.stream == nil {
 		err := f.openContent(g)

@@ -34,11 +34,13 @@ type generation struct {
 	mtime   int64
 	place   string // path it is at now; "" once no known path leads to it
 	last    string // path it was at before it had none
+	alias   string // another path of its file: a hard link
 	placed  int    // number of the listing after which it was found at its place
 	kind    string // "", "gz" or "zst"
 	scanned int64  // [read, scanned) holds no line end
 	known   int64  // the content is known to have been at least so long
 	nulTo   int64  // NULs behind the data reach at least to here
+	startBy int64  // it begins at the last line end before here, which could not be looked for yet; 0: it begins at read
 	seen    sum    // of bytes behind read, which were looked at and not delivered yet
 	seenTo  int64  // where these end
 	handle  *handle
@@ -134,6 +136,7 @@ type trail struct {
 	path       string
 	link       bool          // path leads through a symbolic link: no notification tells when it is repointed
 	folder     []string      // where its generations are looked for
+	patterns   []pattern     // of their names, if these are the source's own
 	living     *generation   // what path names now
 	queue      []*generation // not let go yet, oldest first; the living one is the last
 	known      []*generation // all that were ever seen and may still be on disk

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -124,36 +125,6 @@ func (h habits) bases(name string) []string {
 	return list
 }
 
-// matches says whether rel, a path relative to the folder of the log with
-// slashes, may be a generation of the log with the base name logName.
-func (h habits) matches(logName, rel string) bool {
-	if rel == logName {
-		return false
-	}
-	if h.custom {
-		return h.matchesPattern(logName, rel)
-	}
-	if strings.ContainsRune(rel, '/') {
-		return false
-	}
-	plain := trimCompression(rel)
-	if plain == logName {
-		return true // compressed where it lay
-	}
-	_, ok := markOf(logName, plain)
-	return ok
-}
-
-func (h habits) matchesPattern(logName, rel string) bool {
-	for _, p := range h.patterns {
-		p = expandPattern(p, logName)
-		if doublestar.MatchUnvalidated(p, rel) || doublestar.MatchUnvalidated(p, trimCompression(rel)) {
-			return true
-		}
-	}
-	return false
-}
-
 // globs returns the folders in which generations of a log may lie, relative to
 // its own, with slashes and without a repetition; "." is always the first. They
 // are doublestar patterns: a folder in a pattern may have wildcards, and what is
@@ -166,6 +137,33 @@ func (h habits) globs(logName string) []string {
 		}
 	}
 	return list
+}
+
+// A pattern is one of the habits' own, for one log.
+type pattern struct {
+	log   string // path of the log, with slashes as the others
+	begin string // what every match begins with: soon compared
+	glob  string
+}
+
+// patternsOf are the habits' own patterns for the log at the path log.
+func (h habits) patternsOf(log string) []pattern {
+	list := make([]pattern, 0, len(h.patterns))
+	log = filepath.ToSlash(log)
+	for _, p := range h.patterns {
+		glob := path.Join(escapePattern(path.Dir(log)), expandPattern(p, path.Base(log)))
+		begin := glob
+		if i := strings.IndexAny(glob, `*?[{\`); i >= 0 {
+			begin = glob[:i]
+		}
+		list = append(list, pattern{log, begin, glob})
+	}
+	return list
+}
+
+func (p pattern) matches(path string) bool {
+	return strings.HasPrefix(path, p.begin) && path != p.log &&
+		(doublestar.MatchUnvalidated(p.glob, path) || doublestar.MatchUnvalidated(p.glob, trimCompression(path)))
 }
 
 func expandPattern(p, logName string) string {

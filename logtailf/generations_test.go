@@ -265,3 +265,24 @@ func BenchmarkMatches(b *testing.B) {
 		(habits{}).matches(c.log, c.names[0])
 	}
 }
+
+// matches says whether rel, a path relative to the folder of the log with slashes, may be
+// a generation of the log with the base name logName.
+func (h habits) matches(logName, rel string) bool {
+	if rel == logName {
+		return false
+	}
+	if h.custom {
+		const dir = "/a/b/c"
+		return slices.ContainsFunc(h.patternsOf(path.Join(dir, logName)), func(p pattern) bool { return p.matches(path.Join(dir, rel)) })
+	}
+	if strings.ContainsRune(rel, '/') {
+		return false
+	}
+	plain := trimCompression(rel)
+	if plain == logName {
+		return true // compressed where it lay
+	}
+	_, ok := markOf(logName, plain)
+	return ok
+}

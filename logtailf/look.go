@@ -67,15 +67,16 @@ func (f *Follower) lookAt(path string) {
 		f.lookLiving(t)
 		return
 	}
-	if f.finder.glob && f.finder.reaches(path) {
-		if st, err := statPath(path); err == nil && st.mode.IsDir() && f.folders[path] == nil {
-			f.enter(path)
-			return
-		}
-	}
 	st, err := statPath(path)
-	if err != nil {
+	switch {
+	case err != nil:
 		f.vanished(path, err)
+		return
+	case st.mode.IsDir() && f.folders[path] != nil:
+		f.lookFolder(path)
+		return
+	case st.mode.IsDir() && f.finder.reaches(path):
+		f.enter(path)
 		return
 	}
 	f.settleClaims(path, st)
@@ -94,6 +95,15 @@ func (f *Follower) lookAt(path string) {
 		f.listing[filepath.Dir(path)] = true // it may have had predecessors since the last look
 	}
 	f.unknown[path] = st
+}
+
+// lookFolder looks at what is followed in dir, whose rights have changed: what was
+// written while it could not be looked into was told of in vain.
+func (f *Follower) lookFolder(dir string) {
+	f.listing[dir] = true
+	for _, t := range f.inFolder[dir] {
+		f.lookLiving(t)
+	}
 }
 
 // isLink reports whether a glob found path and must not follow it.
@@ -161,14 +171,14 @@ func (f *Follower) lookLiving(t *trail) {
 		f.say(t.path, fmt.Errorf("is not a file but %s: waiting for one", kindOf(st.mode)))
 		return
 	}
-	if t.link {
-		f.locate(t)
-	}
 	f.silence(t.path)
 	f.settleClaims(t.path, st)
 	if g := t.living; g != nil && f.owner(st) == g {
 		f.grown(g, st)
 		return
+	}
+	if t.link { // which may lead elsewhere now
+		f.locate(t)
 	}
 	f.displace(t)
 	if g := f.owner(st); g != nil {

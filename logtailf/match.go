@@ -63,6 +63,11 @@ func (f *Follower) rank(path string) int {
 
 // judge decides what the unknown file at path is.
 func (f *Follower) judge(path string, st fileStat) {
+	if err := f.remember(path, st); err != nil {
+		f.say(path, err)
+		f.later[path] = true
+		return
+	}
 	if g := f.owner(st); g != nil {
 		f.found(g, path, st)
 		return

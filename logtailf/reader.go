@@ -269,6 +269,7 @@ func (r *reader) pass(g *generation, data []byte) {
 // start to its end: nothing can be added to it.
 func (r *reader) nextOfStream(g *generation, b *record.Batch) (outcome, error) {
 	s := g.stream
+	from, tail := g.read, g.tail
 	for {
 		data, err := s.fill(b.Data[:cap(b.Data)])
 		eof := errors.Is(err, io.EOF) || errors.Is(err, ErrDamaged)
@@ -276,10 +277,11 @@ func (r *reader) nextOfStream(g *generation, b *record.Batch) (outcome, error) {
 			return atEnd, err
 		}
 		if rest := bytes.TrimLeft(data, "\x00"); len(rest) == 0 && g.piece == 0 {
-			r.pass(g, data) // a hole: in no format
-			if eof {
+			if eof { // nothing behind the hole: no batch will tell that it was passed
+				g.read, g.scanned, g.tail = from, from, tail
 				return atEnd, endOf(err)
 			}
+			r.pass(g, data) // a hole: in no format
 			continue
 		}
 		n, kind := cut(data, g.piece, r.maxLine, eof, true)

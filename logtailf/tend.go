@@ -216,27 +216,6 @@ func (f *Follower) sayHeld(held int64) {
 	}
 }
 
-// forget drops from memory what was let go and is nowhere on disk. The checkpoint
-// keeps its position for a while.
-func (f *Follower) forget() {
-	for _, t := range f.trails {
-		kept := t.known[:0]
-		for _, g := range t.known {
-			if g.done && g.place == "" && time.Since(g.grew) > 10*time.Minute {
-				delete(f.byID, g.id)
-				if f.files[g.ident] == g {
-					delete(f.files, g.ident)
-					f.d.Hub.claims.release(f, g.ident)
-				}
-				continue
-			}
-			kept = append(kept, g)
-		}
-		clear(t.known[len(kept):])
-		t.known = kept
-	}
-}
-
 // errGone says that no path leads to a file that is not open either.
 var errGone = errors.New("the file is gone")
 
@@ -325,7 +304,6 @@ func (f *Follower) damaged(g *generation, err error) {
 	f.log.Error("a compressed file is damaged: what came before is delivered, the rest is not",
 		"path", g.place, "file", g.trail.path, "offset", g.read, "error", err)
 	g.atEnd, g.scanned = true, g.read
-	g.size = g.read
 }
 
 // ensureRegistered makes sure that g's id is in the checkpoint before a record of it leaves.

@@ -18,7 +18,7 @@ func (f *Follower) trailOf(path string) *trail {
 	if t != nil {
 		return t
 	}
-	t = &trail{path: path, followed: f.finder.matches(path)}
+	t = &trail{path: path, followed: f.finder.matches(path), patterns: f.habits.patternsOf(path)}
 	f.trails[path] = t
 	if t.followed {
 		dir := filepath.Dir(path)
@@ -35,6 +35,7 @@ func (f *Follower) locate(t *trail) {
 	real, err := filepath.EvalSymlinks(t.path)
 	if err == nil && real != t.path {
 		places = append(places, real)
+		t.patterns = append(f.habits.patternsOf(t.path), f.habits.patternsOf(real)...)
 		f.noteLink(t)
 	}
 	for _, p := range places {
@@ -78,15 +79,10 @@ func (f *Follower) noteLink(t *trail) {
 
 // trailsOf are the trails of which path, by its name, may be a generation.
 func (f *Follower) trailsOf(path string) []*trail {
-	var found []*trail
-	if f.cfg.Rotated != nil {
-		for _, t := range f.trails {
-			if rel, err := filepath.Rel(filepath.Dir(t.path), path); err == nil && f.habits.matches(t.name(), filepath.ToSlash(rel)) {
-				found = append(found, t)
-			}
-		}
-		return found
+	if f.habits.custom {
+		return f.trailsByPattern(filepath.ToSlash(path))
 	}
+	var found []*trail
 	dir, name := filepath.Split(path)
 	dir = filepath.Clean(dir)
 	bases := f.habits.bases(name)
@@ -105,6 +101,28 @@ func (f *Follower) trailsOf(path string) []*trail {
 	if len(found) == 0 && f.finder.glob {
 		if base := f.unseenBase(dir, bases); base != "" {
 			found = append(found, f.trailOf(base)) // it was rotated before it was ever seen
+		}
+	}
+	return found
+}
+
+// trailsByPattern is trailsOf for a source with patterns of its own. Where app.log and
+// app-web.log are followed, app-web-1.log is the latter's: of which the name says more.
+func (f *Follower) trailsByPattern(path string) []*trail {
+	var found []*trail
+	most := 0
+	for _, t := range f.trails {
+		said := 0
+		for _, p := range t.patterns {
+			if len(p.begin) >= max(said, most) && p.matches(path) {
+				said = len(p.begin)
+			}
+		}
+		if said > most {
+			most, found = said, found[:0]
+		}
+		if said > 0 && said == most {
+			found = append(found, t)
 		}
 	}
 	return found

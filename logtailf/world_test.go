@@ -40,6 +40,7 @@ type sink struct {
 	entries   map[string]checkpoint.Entry
 	overlay   map[string][]byte
 	abandoned map[string]int64
+	damaged   int             // how often damage was reported
 	refuse    error           // what Register answers
 	hidden    []*record.Batch // kept from the follower
 	pace      chan struct{}   // if not nil, each batch waits for it
@@ -170,6 +171,9 @@ func (s *sink) Abandoned(reason string, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.abandoned[reason] += n
+	if reason == "damaged" {
+		s.damaged++
+	}
 }
 
 // crash forgets what was taken and not accepted, as the outputs' undo does.
@@ -399,4 +403,10 @@ func lines(prefix string, from, to int) (all []string, text string) {
 		all = append(all, fmt.Sprintf("%s %06d", prefix, i))
 	}
 	return all, strings.Join(all, "\n") + "\n"
+}
+
+func (s *sink) damage() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.damaged
 }
