@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/hpcloud/tail"
 	"github.com/klauspost/compress/zstd"
@@ -119,7 +120,7 @@ func (f *Follower) holdsRead(c *candidate, g *generation) bool {
 		return false
 	}
 	if c.kind == "" {
-		if g.kind != "" || c.stat.size < end || older(c.stat, g.ident) {
+		if g.kind != "" || c.stat.size < end || older(c.stat, g, time.Now()) {
 			return false
 		}
 		same, err := last.matches(c.file, end, f.reader.tail[:])
@@ -188,17 +189,18 @@ func (c *candidate) beingCompressed() bool {
 	return err != nil || same
 }
 
-// older reports whether the file of st was there before the one of id, of which it
-// so cannot be a copy.
-func older(st fileStat, id identity) bool {
-	return st.born != 0 && id.born != 0 && st.born < id.born
+// older reports whether the file of st was there before g's, of which it so cannot be a
+// copy. A clock that was set back dates a copy before what it is made of: that shows in
+// an original that was written before it was made, or is yet to be made.
+func older(st fileStat, g *generation, now time.Time) bool {
+	return st.born != 0 && st.born < g.ident.born && g.ident.born <= min(g.mtime, now.UnixNano())
 }
 
 func sameSecond(a, b int64) bool { return a/1e9 == b/1e9 }
 
 // copiedFrom reports whether c is a copy of the first part of g's file, which is there.
 func (f *Follower) copiedFrom(c *candidate, g *generation) (bool, error) {
-	if c.n == 0 || g.kind != "" || older(c.stat, g.ident) {
+	if c.n == 0 || g.kind != "" || older(c.stat, g, time.Now()) {
 		return false, nil
 	}
 	if err := f.ensureOpen(g); err != nil {

@@ -55,7 +55,7 @@ func (f *Follower) recall(id string, p position) {
 		read: p.offset, piece: p.piece, tail: p.tail, head: p.head,
 		ident: p.ident, began: p.began, size: p.size, mtime: p.mtime, last: p.place, kind: p.kind,
 		scanned: p.offset, rotated: true, skip: p.skip, registered: true, ordered: true,
-		grew: time.Unix(0, min(p.mtime, time.Now().UnixNano())),
+		grew: lastWrite(p.mtime, time.Now()),
 	}
 	g.accepted.Store(p.offset)
 	g.done, g.atEnd = p.done, p.done || g.kind == ""
@@ -233,13 +233,20 @@ func (f *Follower) newGeneration(t *trail, st fileStat, head sum) *generation {
 	g := &generation{
 		id: id, key: f.cfg.Source + "\x00" + id, trail: t, head: head,
 		ident: st.identity, began: st.born, size: st.size, mtime: st.mtime,
-		grew: time.Unix(0, min(st.mtime, now.UnixNano())),
+		grew: lastWrite(st.mtime, now),
 	}
 	t.known = append(t.known, g)
 	f.byID[id] = g
 	f.files[st.identity] = g
 	f.fresh = append(f.fresh, g)
 	return g
+}
+
+// lastWrite is when a file with that mtime was written last. It is not in the future, and
+// how long ago it is does not change with the clock: that may be set back by hours soon
+// after the start of a machine.
+func lastWrite(mtime int64, now time.Time) time.Time {
+	return now.Add(min(0, time.Unix(0, mtime).Sub(now)))
 }
 
 // newLiving makes the generation that t's path names now.

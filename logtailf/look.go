@@ -131,7 +131,8 @@ func (f *Follower) settleClaims(path string, st fileStat) {
 	}
 	best := claims[0]
 	for _, g := range claims[1:] {
-		if g.mtime > best.mtime {
+		// A copy that is what is left of its original is that one's.
+		if g.mtime > best.mtime || g.mtime == best.mtime && best.skip && !g.skip {
 			best = g
 		}
 	}

@@ -180,7 +180,11 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 	if known || err != nil {
 		return
 	}
-	if c.broken && time.Since(time.Unix(0, c.stat.mtime)) < f.cfg.RotateWait && !f.cfg.Once {
+	if now, err := statPath(c.path); err != nil || now.identity != c.stat.identity {
+		f.relist(c.path) // gone meanwhile: renamed, or compressed, and then perhaps known by now
+		return
+	}
+	if c.broken && time.Since(time.Unix(0, c.stat.mtime)).Abs() < f.cfg.RotateWait && !f.cfg.Once {
 		f.later[c.path] = true // it may still be written
 		return
 	}

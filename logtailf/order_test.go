@@ -151,3 +151,67 @@ func TestRenamedBeforeItIsLookedInto(t *testing.T) {
 	f.classify()
 	w.readAll(f, "zero", "one", "two")
 }
+
+// A copy that copytruncate made is compressed while it is looked into: it is not there any
+// more by the time that it is known what it was.
+func TestCompressedWhileItIsLookedInto(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "log.txt")
+	w.write("log.txt", "one\n")
+	f := w.still()
+	f.lookFirst(context.Background())
+	w.readAll(f, "one")
+	const copied = "log.txt-20261122"
+	w.copy("log.txt", copied)
+	w.truncate("log.txt", 0)
+	w.write("log.txt", "two\nthree\n")
+	st, err := statPath(w.path(copied))
+	w.must(err)
+	c, err := f.inspect(w.path(copied), st, "")
+	w.must(err)
+	w.compress(copied, ".gz")
+	f.judgeContent(c, f.trailsOf(c.path), false)
+	c.close()
+	f.list()
+	f.classify()
+	w.readAll(f, "one", "two", "three")
+	f = w.still()
+	f.lookFirst(context.Background())
+	w.readAll(f, "one", "two", "three")
+}
+
+// A copy that became what is left of a log is, after a restart too, that log's and no copy.
+func TestCopyThatWasTakenOverIsOwned(t *testing.T) {
+	t.Parallel()
+	for range 8 { // in which order the checkpoint has the two is at random
+		w := newWorld(t, "log.txt")
+		w.write("log.txt", "one\n")
+		f := w.still()
+		f.lookFirst(context.Background())
+		w.readAll(f, "one")
+		log := f.trails[w.path("log.txt")].living
+		w.copy("log.txt", "copy")
+		w.compress("copy", ".gz")
+		w.rename("copy.gz", "log.txt.1.gz")
+		f.lookEverywhere()
+		w.readAll(f, "one")
+		w.remove("log.txt")
+		w.write("log.txt", "two\n")
+		f.lookEverywhere()
+		w.readAll(f, "one", "two")
+		log.done = true // its time was up
+		f.moved = append(f.moved, log)
+		f.rewrite()
+		again := w.still() // does not hold the file: the copy is all that is left
+		again.lookFirst(context.Background())
+		again.rewrite()
+		again = w.still()
+		again.lookFirst(context.Background())
+		st, err := statPath(w.path("log.txt.1.gz"))
+		w.must(err)
+		if g := again.owner(st); g == nil || g.id != log.id {
+			t.Fatalf("%+v is the owner, not %s", g, log.id)
+		}
+		w.readAll(again, "one", "two")
+	}
+}

@@ -121,6 +121,7 @@ func commandsOf(s *script) map[string]func(args []string) {
 		"zstd":        func(a []string) { s.compress(a[0], ".zst") },
 		"pack":        s.pack,
 		"damage":      s.damage,
+		"date":        s.date,
 
 		"open":  s.openFile,
 		"put":   func(a []string) { _, err := s.open[a[0]].WriteString(a[1]); s.must(err) },
@@ -128,6 +129,7 @@ func commandsOf(s *script) map[string]func(args []string) {
 
 		"expect":    s.expectNext,
 		"any-order": s.expectAnyOrder,
+		"taken":     s.takenLines,
 		"pending":   s.pending,
 		"handles":   s.waitHandles,
 		"abandoned": s.abandoned,
@@ -216,6 +218,14 @@ func (s *script) damage(a []string) {
 	s.truncate(a[0], fi.Size()-number(a[1]))
 }
 
+// date has a[0] be written last so long from now on, as a clock did that was set back since.
+func (s *script) date(a []string) {
+	d, err := time.ParseDuration(a[1])
+	s.must(err)
+	then := time.Now().Add(d)
+	s.must(os.Chtimes(s.path(a[0]), then, then))
+}
+
 // openFile: open HANDLE FILE [append]
 func (s *script) openFile(a []string) {
 	flags := os.O_CREATE | os.O_WRONLY
@@ -274,6 +284,20 @@ func (s *script) expectAnyOrder(lines []string) {
 		s.t.Fatalf("delivered\n%s\nthen expected, in any order,\n%s", brief(got), brief(lines))
 	}
 	s.want = got
+}
+
+// takenLines waits until the output has taken so many lines that it did not accept.
+func (s *script) takenLines(a []string) {
+	s.t.Helper()
+	s.eventually(a[0]+" lines to be taken", func() bool {
+		s.sink.mu.Lock()
+		defer s.sink.mu.Unlock()
+		n := 0
+		for _, b := range s.sink.taken {
+			n += b.Count
+		}
+		return n == int(number(a[0]))
+	})
 }
 
 // pending waits until so many rotated generations are not let go yet.
