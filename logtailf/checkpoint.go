@@ -97,7 +97,7 @@ func (f *Follower) adopt() {
 // whose files were not found.
 func (f *Follower) missing() {
 	for _, g := range f.byID {
-		if g.place != "" || g.skip || g.held() || !g.trail.followed && g.trail.living == nil && !f.watches(g) {
+		if g.place != "" || g.skip || g.held() || f.unsure(g.trail) || !g.trail.followed && g.trail.living == nil && !f.watches(g) {
 			continue
 		}
 		g.trail.drop(g)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -102,7 +103,7 @@ func (f *Follower) listFolder(dir string) bool {
 	d.listing = f.listings
 	f.listed = true
 	defer func() { f.listed = false }()
-	names, err := listNames(dir)
+	names, err := f.listNames(dir)
 	if err != nil {
 		if !d.gone && !errors.Is(err, fs.ErrNotExist) {
 			f.say(dir, err)
@@ -110,12 +111,14 @@ func (f *Follower) listFolder(dir string) bool {
 		d.gone = true
 		names = nil
 		if !errors.Is(err, fs.ErrNotExist) {
+			f.unlisted[dir] = true
 			return false // it may all still be there
 		}
 	} else if d.gone {
 		d.gone = false
 		f.silence(dir)
 	}
+	delete(f.unlisted, dir)
 	changed := false
 	old := d.names
 	d.names = names
@@ -132,6 +135,11 @@ func (f *Follower) listFolder(dir string) bool {
 		}
 	}
 	return changed
+}
+
+// unsure reports whether a file of t's may be where it cannot be looked for now.
+func (f *Follower) unsure(t *trail) bool {
+	return slices.ContainsFunc(t.folder, func(dir string) bool { return f.unlisted[dir] })
 }
 
 // coarse is how much later a change may be dated the same: file systems count in

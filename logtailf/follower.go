@@ -115,7 +115,9 @@ type Follower struct {
 	unknown   map[string]fileStat  // regular files that no generation is known to own
 	listing   map[string]bool      // folders to list before anything is read
 	listings  int                  // how many folders were listed so far
-	baseline  bool                 // the source is seen for the first time
+	unlisted  map[string]bool      // folders that are there and could not be listed the last time
+	listNames func(dir string) (map[string]uint64, error)
+	baseline  bool // the source is seen for the first time
 	ready     []*trail
 	fresh     []*generation   // not in the checkpoint yet
 	moved     []*generation   // let go, or found elsewhere: the checkpoint is to be told where they are
@@ -165,6 +167,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		folders:  map[string]*folder{},
 		unknown:  map[string]fileStat{},
 		listing:  map[string]bool{},
+		unlisted: map[string]bool{}, listNames: listNames,
 		later:    map[string]bool{},
 		blocked:  map[string][]*trail{},
 		rejudged: map[string]bool{},
@@ -333,8 +336,7 @@ func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 func (f *Follower) requeued(g *generation, out outcome, err error) bool {
 	switch {
 	case errors.Is(err, errGone):
-		f.settleGone(g)
-		return true
+		return f.settleGone(g)
 	case errors.Is(err, errOlder):
 		return true
 	case err != nil:

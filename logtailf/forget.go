@@ -84,6 +84,7 @@ func (f *Follower) forgetFolders() {
 		if _, err := statPath(dir); errors.Is(err, fs.ErrNotExist) {
 			f.sub.Unwatch(dir)
 			delete(f.folders, dir)
+			delete(f.unlisted, dir)
 			delete(f.said, dir)
 			delete(f.said, remark+dir)
 		}

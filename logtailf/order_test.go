@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -213,5 +214,30 @@ func TestCopyThatWasTakenOverIsOwned(t *testing.T) {
 			t.Fatalf("%+v is the owner, not %s", g, log.id)
 		}
 		w.readAll(again, "one", "two")
+	}
+}
+
+// A folder cannot be listed while a file that was renamed in it is looked for, as without
+// a descriptor left: the file is not given up.
+func TestRenamedWhileItsFolderCannotBeListed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "app.log")
+	w.write("app.log", "one\n")
+	f := w.still()
+	f.lookFirst(context.Background())
+	w.readAll(f, "one")
+	w.write("app.log", "two\n")
+	f.lookAt(w.path("app.log"))
+	g := f.trails[w.path("app.log")].living
+	g.close() // others needed the descriptor
+	w.rename("app.log", "app.log.1")
+	f.listNames = func(string) (map[string]uint64, error) { return nil, syscall.EMFILE }
+	f.tick()
+	w.readAll(f, "one")
+	f.listNames = listNames
+	f.tick()
+	w.readAll(f, "one", "two")
+	if n := w.sink.lost("gone"); n > 0 {
+		t.Errorf("%d bytes were given up", n)
 	}
 }

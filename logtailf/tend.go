@@ -1,6 +1,7 @@
 package logtailf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,7 @@ func (f *Follower) tick() {
 	for path := range f.later {
 		f.lookAt(path)
 	}
+	maps.Copy(f.listing, f.unlisted)
 	for t := range f.waiting {
 		f.tend(t)
 	}
@@ -193,6 +195,7 @@ func (f *Follower) boundDeleted() {
 	f.stats.Held = held
 	f.statsMu.Unlock()
 	f.sayHeld(held)
+	slices.SortStableFunc(of, func(a, b *generation) int { return cmp.Compare(a.mtime, b.mtime) })
 	for i := 0; f.cfg.MaxDeleted > 0 && held > f.cfg.MaxDeleted && i < len(of); i++ {
 		held -= of[i].behind()
 		f.abandon(of[i], "max_deleted")
@@ -252,19 +255,23 @@ func (f *Follower) ensureOpen(g *generation) error {
 }
 
 // settleGone looks where the file of g went, which is neither open nor at its place,
-// and gives g up if that is nowhere.
-func (f *Follower) settleGone(g *generation) {
+// and gives g up if that is nowhere. It reports whether that is known now.
+func (f *Follower) settleGone(g *generation) bool {
 	f.lookLiving(g.trail)
 	f.listLater(g.trail)
 	f.list()
 	f.classify()
 	if g.place != "" || g.done {
-		return
+		return true
+	}
+	if f.unsure(g.trail) {
+		return false
 	}
 	g.trail.drop(g)
 	if !f.findHeir(g) {
 		f.abandon(g, "gone")
 	}
+	return true
 }
 
 // errWait says that another compressed generation is being read.
