@@ -25,10 +25,11 @@ import (
 	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
-// How long an exit may take beyond what it waits for: a reader of stderr that stands
-// still holds up whoever logs.
+// How long an exit may take beyond what it waits for: the reader of stderr may stand
+// still.
 const (
-	sayTime  = 100 * time.Millisecond // for the last words at a second signal
+	sayTime  = 100 * time.Millisecond // for the last words where the process ends at once
+	logTime  = time.Second            // for what was logged
 	lastTime = 5 * time.Second        // from the deadline of a stop to the end of the process
 )
 
@@ -59,7 +60,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout *os.File, s
 		fmt.Fprintln(stderr, wrong) // a line for each problem, each with its place
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "logcatchsys: %v\n", err)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		fmt.Fprintf(stderr, "logcatchsys: %v\n", err)
+	}()
+	select {
+	case <-said:
+	case <-time.After(lastTime):
+	}
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
@@ -160,6 +169,7 @@ type collector struct {
 	tails map[key]*tail // what runs, each with its cancel function
 	lanes *daemon.Lanes // the outputs
 
+	unended  *daemon.Unended            // tails that are stopped
 	before   map[key]*logtailf.Follower // ended ones that hold files for their successors
 	pauses   daemon.Pauses[key]
 	finished map[key]bool // with --once
@@ -179,8 +189,9 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	log, settings := daemon.NewLog(stderr)
-	hangup, release := handleSignals(stop, once, log, stderr)
+	hangup, release := handleSignals(stop, once, log, settings, stderr)
 	defer release()
+	defer settings.Flush(logTime)
 
 	var changed <-chan struct{}
 	load := func() (*logconfig.Config, error) { return logconfig.Load(file) }
@@ -197,7 +208,10 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 		return err
 	}
 	c := newCollector(ctx, file, once, store, stdout, log)
-	defer c.deadline.Beyond(lastTime, func() { os.Exit(exitFailed) })()
+	defer c.deadline.Beyond(lastTime, func() {
+		settings.Flush(sayTime)
+		os.Exit(exitFailed)
+	})()
 	c.load, c.settings, c.state = load, settings, config.State
 	aside, end := context.WithCancel(ctx)
 	c.aside.Go(func() {
@@ -218,6 +232,7 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	if !once || err != nil {
 		return err
 	}
+	settings.Flush(logTime)
 	dropped := c.summary.Write(stderr, c.plan, c.metrics)
 	if undelivered || dropped || len(c.summary.Unread) > 0 {
 		return errors.New("not everything was read and delivered")
@@ -227,7 +242,9 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 
 // handleSignals calls stop at the first SIGINT or SIGTERM; the second ends the
 // process at once.
-func handleSignals(stop func(), once bool, log *slog.Logger, stderr io.Writer) (hangup chan os.Signal, release func()) {
+func handleSignals(stop func(), once bool, log *slog.Logger, settings *daemon.LogSettings, stderr io.Writer) (
+	hangup chan os.Signal, release func(),
+) {
 	// Ignored, a write to a pipe without a reader fails instead of killing the process.
 	signal.Ignore(syscall.SIGPIPE)
 	hangup = make(chan os.Signal, 1)
@@ -241,9 +258,9 @@ func handleSignals(stop func(), once bool, log *slog.Logger, stderr io.Writer) (
 		if !ok {
 			return
 		}
-		stop()
-		go exitAt(ends, stderr) // before anything is said: the reader of stderr may stand still
 		log.Info("stopping", "signal", s.String())
+		stop()
+		exitAt(ends, settings, stderr)
 	}()
 	return hangup, func() {
 		signal.Stop(hangup)
@@ -253,12 +270,13 @@ func handleSignals(stop func(), once bool, log *slog.Logger, stderr io.Writer) (
 }
 
 // exitAt ends the process at the next signal.
-func exitAt(ends <-chan os.Signal, stderr io.Writer) {
+func exitAt(ends <-chan os.Signal, settings *daemon.LogSettings, stderr io.Writer) {
 	s, ok := <-ends
 	if !ok {
 		return
 	}
 	time.AfterFunc(sayTime, func() { os.Exit(exitFailed) })
+	settings.Flush(sayTime)
 	fmt.Fprintf(stderr, "logcatchsys: %s again: exiting at once; what was not delivered comes at the next start\n", s)
 	os.Exit(exitFailed)
 }
@@ -272,7 +290,9 @@ func newCollector(ctx context.Context, file string, once bool, store *checkpoint
 		wake: make(chan struct{}, 1), lost: make(chan error, 1), deadline: daemon.NewDeadline(ctx),
 	}
 	c.http = daemon.NewHTTP(c.metrics, log)
-	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: stdout, Log: log}, c.metrics, c.deadline, c.poke)
+	c.unended = daemon.NewUnended(c.poke)
+	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: stdout, Log: log},
+		c.metrics, c.deadline, c.unended, c.poke)
 	return c
 }
 
@@ -332,9 +352,9 @@ func (c *collector) reconcile() error {
 	if name := c.lanes.Fenced(); c.once && name != "" {
 		return fmt.Errorf("output %s was taken over by another process", name)
 	}
-	c.stopTails(func(k key, t *tail) bool {
+	c.stopTails(c.unended.Moment(), func(k key, t *tail) bool {
 		want, ok := c.plan.Tails[k]
-		return ok && daemon.SameTail(want, t.config) && t.lane == c.lanes.At(c.plan, k.Output)
+		return c.unended.Has(k) || ok && daemon.SameTail(want, t.config) && t.lane == c.lanes.At(c.plan, k.Output)
 	})
 	c.lanes.Stop(c.plan)
 	failed = append(failed, c.lanes.Start(c.plan)...)
@@ -342,10 +362,14 @@ func (c *collector) reconcile() error {
 		return slices.Contains(failed, k.Output)
 	})
 	for k, config := range c.plan.Tails {
-		if c.tails[k] == nil && !c.finished[k] && c.pauses.Over(k) {
+		switch {
+		case c.unended.Has(k):
+			c.metrics.Tail(k).Stopped(daemon.NotEnded)
+		case c.tails[k] == nil && !c.finished[k] && c.pauses.Over(k):
 			c.startTail(k, config)
 		}
 	}
+	c.lanes.SayWaiting(c.plan)
 	return nil
 }
 
@@ -381,22 +405,24 @@ func (c *collector) startTail(k key, config logtailf.Config) {
 	}()
 }
 
-// stopTails cancels all tails but those to keep, and waits for them.
-func (c *collector) stopTails(keep func(key, *tail) bool) {
+// stopTails cancels all tails but those to keep. Those that have not ended when await
+// gives them up stay among the tails, so that no other one starts in their place, until
+// they are reaped; or the process ends without them.
+func (c *collector) stopTails(await func(done <-chan struct{}) bool, keep func(key, *tail) bool) {
 	going := map[key]*tail{}
 	for k, t := range c.tails {
 		if !keep(k, t) {
 			t.cancel()
+			c.unended.Add(k)
 			going[k] = t
 		}
 	}
-	await := c.deadline.Waiter()
 	for k, t := range going {
-		if !await(t.done) {
-			continue // on a file system that does not answer; the process ends without it
+		if await(t.done) {
+			c.reap(k, t)
+		} else {
+			c.unended.Tarries(k)
 		}
-		delete(c.tails, k)
-		c.leave(k, t.follower)
 	}
 }
 
@@ -416,25 +442,31 @@ func (c *collector) leave(k key, f *logtailf.Follower) {
 	}
 }
 
-// reapTails takes note of the tail goroutines that have ended by themselves: those
-// that failed start again after a pause, from their positions.
+// reapTails takes note of the tail goroutines that have ended.
 func (c *collector) reapTails() {
 	for k, t := range c.tails {
 		select {
 		case <-t.done:
+			c.reap(k, t)
 		default:
-			continue
 		}
-		t.cancel()
-		delete(c.tails, k)
-		if c.once {
-			c.finished[k] = true
-			c.summary.Ended(k.Source, t.err, t.follower)
-		}
-		c.leave(k, t.follower)
-		if _, wanted := c.plan.Tails[k]; wanted && !c.once {
-			c.tailFailed(k, t)
-		}
+	}
+}
+
+// reap takes note of a tail goroutine that has ended. One that failed by itself starts
+// again after a pause, from its position.
+func (c *collector) reap(k key, t *tail) {
+	t.cancel()
+	delete(c.tails, k)
+	asked := c.unended.Has(k)
+	c.unended.Ended(k)
+	if c.once && !asked {
+		c.finished[k] = true
+		c.summary.Ended(k.Source, t.err, t.follower)
+	}
+	c.leave(k, t.follower)
+	if _, wanted := c.plan.Tails[k]; wanted && !asked && !c.once {
+		c.tailFailed(k, t)
 	}
 }
 
@@ -504,7 +536,7 @@ func (c *collector) take(next *logconfig.Config) error {
 // shutdown ends everything in order: tails, outputs, the checkpoint, and HTTP last. It
 // reports whether something that was read stays undelivered.
 func (c *collector) shutdown() (undelivered bool) {
-	c.stopTails(func(key, *tail) bool { return false })
+	c.stopTails(c.deadline.Waiter(), func(key, *tail) bool { return false })
 	for _, f := range c.before {
 		f.Close()
 	}

@@ -38,6 +38,7 @@ func TestLogChangesUnderLoggersInUse(t *testing.T) {
 	old.Debug("second")
 	settings.Set(logconfig.Log{Level: slog.LevelError, Format: "text"})
 	old.Warn("silent")
+	settings.Flush(time.Minute)
 	lines := strings.Split(b.String(), "\n")
 	if len(lines) != 3 || !strings.HasSuffix(lines[0], "level=INFO msg=first source=a g.n=1") ||
 		!strings.HasSuffix(lines[1], `"level":"DEBUG","msg":"second","source":"a","g":{"n":1}}`) {

@@ -33,16 +33,24 @@ func (d *Deadline) Length() time.Duration { return time.Duration(d.length.Load()
 
 // Waiter gives an Await for several ends, which share the little more.
 func (d *Deadline) Waiter() (await func(done <-chan struct{}) bool) {
-	var end time.Time
+	var more func(done <-chan struct{}) bool
 	return func(done <-chan struct{}) bool {
 		select {
 		case <-done:
 			return true
 		case <-d.over.Done():
 		}
-		if end.IsZero() {
-			end = time.Now().Add(grace)
+		if more == nil {
+			more = within(grace)
 		}
+		return more(done)
+	}
+}
+
+// within gives an await for several ends, which share the time.
+func within(length time.Duration) (await func(done <-chan struct{}) bool) {
+	end := time.Now().Add(length)
+	return func(done <-chan struct{}) bool {
 		select {
 		case <-done:
 			return true

@@ -16,17 +16,23 @@ type Lanes struct {
 	env      LaneEnv
 	metrics  *status.Metrics
 	deadline *Deadline
+	unended  *Unended
 	poke     func()
 	all      map[string]*Lane
 	pauses   Pauses[string]
 	fenced   map[string]*Lane // ended: another process writes in their name
+	said     map[string]bool  // what waits for tails that have not ended
 }
 
 // NewLanes has no outputs yet. poke is called, by any goroutine, when one has ended
 // or a pause is over: then Reap and Start are due. Once deadline is over, what is not
-// written is given up.
-func NewLanes(env LaneEnv, m *status.Metrics, deadline *Deadline, poke func()) *Lanes {
-	return &Lanes{env, m, deadline, poke, map[string]*Lane{}, Pauses[string]{}, map[string]*Lane{}}
+// written is given up. No output ends, and none is opened in its name, while one of
+// the unended may write into it.
+func NewLanes(env LaneEnv, m *status.Metrics, deadline *Deadline, unended *Unended, poke func()) *Lanes {
+	return &Lanes{
+		env: env, metrics: m, deadline: deadline, unended: unended, poke: poke,
+		all: map[string]*Lane{}, pauses: Pauses[string]{}, fenced: map[string]*Lane{},
+	}
 }
 
 // At is the output of that name if it is at work as the plan wants it, else nil.
@@ -44,6 +50,9 @@ func (s *Lanes) Idle(p Plan, name string) string {
 	case s.isFenced(p.Outputs[name]):
 		return "its output was taken over by another process; it starts again when its configuration changes, or when logcatchsys is started again"
 	case l == nil:
+		if held := s.heldUp(p, p.Outputs[name]); held != "" {
+			return "its output waits for what was stopped and has not ended yet: " + held
+		}
 		return "its output is not open"
 	case !l.Ready():
 		return "waits for its output to tell which positions it holds"
@@ -109,9 +118,13 @@ func (s *Lanes) Take(p Plan, opened []*Lane) {
 	}
 }
 
-// inTheWay reports whether there is a lane of that name, or one of those that has to
-// end before spec is opened.
+// inTheWay reports whether there is a lane of that name, or followers of one, or one of
+// those that has to end before spec is opened. A follower that has not ended could
+// take lines for a lane that has: they would count as delivered.
 func (s *Lanes) inTheWay(spec logconfig.Output, those func(*Lane) bool) bool {
+	if s.unended.writesTo(spec.Name) {
+		return true
+	}
 	for name, l := range s.all {
 		if name == spec.Name || those(l) && l.SharesWith(spec) {
 			return true
@@ -133,8 +146,9 @@ func (s *Lanes) start(p Plan, l *Lane) {
 // Start opens the outputs that shall run and do not. Those that failed are named:
 // they are opened again after a pause.
 func (s *Lanes) Start(p Plan) (failed []string) {
+	unwanted := func(l *Lane) bool { return s.At(p, l.Spec.Name) != l }
 	for name, spec := range p.Outputs {
-		if s.inTheWay(spec, (*Lane).Stopping) || !s.pauses.Over(name) || s.isFenced(spec) {
+		if s.inTheWay(spec, unwanted) || !s.pauses.Over(name) || s.isFenced(spec) {
 			continue
 		}
 		l, err := s.env.Open(spec, s.metrics.Output(name))
@@ -148,11 +162,11 @@ func (s *Lanes) Start(p Plan) (failed []string) {
 	return failed
 }
 
-// Stop ends the outputs that shall not run, or not as they do. Their tails must have
+// Stop ends the outputs that shall not run, or not as they do, once their tails have
 // ended. It does not wait: an output that is down must not hold up the others.
 func (s *Lanes) Stop(p Plan) {
 	for name, l := range s.all {
-		if !l.Stopping() && s.At(p, name) == nil {
+		if !l.Stopping() && s.At(p, name) == nil && !s.unended.writesTo(name) {
 			l.Replace()
 			l.GiveUpAfter(s.deadline.Length())
 		}

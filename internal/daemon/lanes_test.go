@@ -27,7 +27,8 @@ func newLanes(t *testing.T) (lanes *Lanes, woken chan struct{}) {
 	deadline.Set(time.Minute)
 	woken = make(chan struct{}, 100)
 	env := LaneEnv{Host: "host", Store: openStore(t), Log: quiet}
-	return NewLanes(env, status.New(), deadline, func() { woken <- struct{}{} }), woken
+	poke := func() { woken <- struct{}{} }
+	return NewLanes(env, status.New(), deadline, NewUnended(poke), poke), woken
 }
 
 // planOf is a plan of one source with file outputs at these paths.

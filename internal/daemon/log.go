@@ -3,13 +3,14 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/logcatchsys/logcatchsys/logconfig"
 )
@@ -18,6 +19,7 @@ import (
 type LogSettings struct {
 	level slog.LevelVar
 	json  atomic.Bool
+	queue *logQueue
 }
 
 // Set brings settings into force.
@@ -26,12 +28,26 @@ func (s *LogSettings) Set(l logconfig.Log) {
 	s.json.Store(l.Format == "json")
 }
 
-// NewLog makes the daemon's own log: text, from level info, until Set.
+// Flush waits until all that was logged is written, at most for so long: the reader may
+// stand still. Whoever ends the process calls it.
+func (s *LogSettings) Flush(most time.Duration) { s.queue.flush(most) }
+
+// NewLog makes the daemon's own log: text, from level info, until Set. To log does not
+// wait for w: see Flush.
 func NewLog(w io.Writer) (*slog.Logger, *LogSettings) {
 	s := &LogSettings{}
-	w = &lineWriter{w: w} // the two handlers have a lock each
-	opts := &slog.HandlerOptions{Level: &s.level}
-	return slog.New(logHandler{s, slog.NewTextHandler(w, opts), slog.NewJSONHandler(w, opts)}), s
+	handler := func(w io.Writer) slog.Handler {
+		opts := &slog.HandlerOptions{Level: &s.level}
+		return logHandler{s, slog.NewTextHandler(w, opts), slog.NewJSONHandler(w, opts)}
+	}
+	s.queue = &logQueue{w: w, note: func(dropped int) []byte {
+		r := slog.NewRecord(time.Now(), slog.LevelWarn, "the reader of this log stood still: messages are missing here", 0)
+		r.Add("dropped", dropped)
+		var line bytes.Buffer
+		_ = handler(&line).Handle(context.Background(), r) // whatever the level: a buffer does not fail
+		return line.Bytes()
+	}}
+	return slog.New(handler(s.queue)), s
 }
 
 // LogLines logs an error that may be several, a line each.
@@ -49,17 +65,6 @@ func Hostname(log *slog.Logger) string {
 		log.Warn("the machine's name is unknown", "using", host, "error", err)
 	}
 	return host
-}
-
-type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lineWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 // A logHandler is a text and a JSON handler, of which one is in force: loggers

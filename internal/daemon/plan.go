@@ -141,6 +141,11 @@ func (p Plan) title(k status.Key) string {
 	return k.Source + "/" + k.Output
 }
 
+// longTitle is what a person calls a tail, whatever the plan.
+func longTitle(k status.Key) string { return k.Source + "/" + k.Output }
+
+func listOf(names map[string]bool) string { return list(slices.Collect(maps.Keys(names))) }
+
 // list is some of the names: a line of the log stays one that can be read.
 func list(names []string) string {
 	const most = 10
