@@ -20,6 +20,7 @@ import (
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/daemon"
+	"github.com/logcatchsys/logcatchsys/internal/output"
 	"github.com/logcatchsys/logcatchsys/internal/status"
 	"github.com/logcatchsys/logcatchsys/logconfig"
 	"github.com/logcatchsys/logcatchsys/logtailf"
@@ -291,7 +292,7 @@ func newCollector(ctx context.Context, file string, once bool, store *checkpoint
 	}
 	c.http = daemon.NewHTTP(c.metrics, log)
 	c.unended = daemon.NewUnended(c.poke)
-	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: stdout, Log: log},
+	c.lanes = daemon.NewLanes(daemon.LaneEnv{Host: c.host, Store: store, Stdout: &output.Stdout{File: stdout}, Log: log},
 		c.metrics, c.deadline, c.unended, c.poke)
 	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
 	"github.com/logcatchsys/logcatchsys/internal/daemon"
 	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
+	"github.com/logcatchsys/logcatchsys/internal/traffic"
 	"github.com/logcatchsys/logcatchsys/logconfig"
 )
 
@@ -191,6 +193,48 @@ func TestChangedOutputRestartsAlone(t *testing.T) {
 	if !strings.Contains(string(out), "a: ") {
 		t.Error("nothing as text")
 	}
+}
+
+// The reader of stdout stands still for longer than a stop may take, in the middle of a
+// line; then there is another output. No whole line may begin behind half of one.
+func TestStdoutReplacedInALine(t *testing.T) {
+	config := "configpath: {a: {path: ./a.log, start: beginning}}\nshutdown_timeout: 100ms\noutputs:\n  s: {type: stdout, format: %s}"
+	y := e2e.NewYard(t, fmt.Sprintf(config, "text"))
+	id, lines := traffic.SequenceID("a", 1), 2000
+	var in []byte
+	for n := range lines {
+		in = traffic.AppendNumbered(in, id, uint64(n+1), 1000)
+	}
+	y.Write("a.log", string(in))
+	r, w, err := os.Pipe()
+	e2e.Must(t, err)
+	defer r.Close()
+	p := e2e.Start(t, y.Dir, w)
+	w.Close()
+	p.Started()
+	head := make([]byte, 100) // it writes
+	_, err = io.ReadFull(r, head)
+	e2e.Must(t, err)
+	y.Edit(fmt.Sprintf(config, "raw"))
+	p.Err.WaitFor(t, "an output was stopped before everything was delivered")
+	out := e2e.NewScreen()
+	out.Write(head)
+	go io.Copy(out, r)
+	out.WaitFor(t, "\n"+string(in[len(in)-1000:]))
+	torn := 0
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "a: ")
+		if _, _, whole := traffic.ParseNumbered([]byte(line)); !whole {
+			torn++
+			if !strings.Contains(string(in), line) {
+				t.Errorf("half a line and another one: %q", line)
+			}
+		}
+	}
+	if !strings.HasSuffix(out.String(), "\n"+string(in[len(in)-1000:])) || torn > 1 {
+		t.Errorf("%d halves, %d bytes", torn, len(out.String()))
+	}
+	p.Term()
 }
 
 func TestOutputsComeAndGo(t *testing.T) {

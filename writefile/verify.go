@@ -14,7 +14,7 @@ import (
 )
 
 const verifyLong = `Reads what a collector delivered, files (or patterns) oldest first or standard input, and reports
-what was lost, repeated, torn or out of order, for each source.
+what was lost, repeated, torn, out of order or delivered as the wrong source, for each source.
 
 Without --expect and --expect-json all numbers from 1 to the highest that came are expected.
 Exit code 0: nothing is wrong. 1: something is, or nothing was there to check. 2: wrong usage.`

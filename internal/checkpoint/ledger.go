@@ -56,6 +56,30 @@ func (s *Store) Ledger(output string) (*Ledger, error) {
 	return l, nil
 }
 
+// Noted names the outputs whose last undo note is not empty, running or not.
+func (s *Store) Noted() (outputs []string, err error) {
+	err = s.view(func(b *bolt.Bucket) error {
+		c := b.Cursor()
+		for k, rec := c.Seek([]byte{kindNote}); len(k) > 0 && k[0] == kindNote; k, rec = c.Next() {
+			_, output, _, err := splitKey(k)
+			if err == nil {
+				_, rec, err = parseRecord(k, rec)
+			}
+			if err != nil {
+				return &DamagedError{Path: s.path, What: err.Error()}
+			}
+			if len(rec) > 0 {
+				outputs = append(outputs, string(output))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for undo notes: %w", err)
+	}
+	return outputs, nil
+}
+
 func (l *Ledger) key(dst []byte, key string) []byte {
 	return appendKey(dst, kindEntry, l.output, key)
 }

@@ -211,3 +211,20 @@ func follow(t *testing.T, l *Ledger, file string, rounds int, commits chan<- Ent
 		commits <- e
 	}
 }
+
+func TestNoted(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		must(t, ledger(t, s, name).Commit([]Entry{entry("x", "1")}, nil))
+	}
+	must(t, ledger(t, s, "b").Commit(nil, []byte("note")))
+	must(t, ledger(t, s, "d").Commit(nil, []byte("note")))
+	must(t, ledger(t, s, "c").Commit(nil, []byte("note")))
+	must(t, ledger(t, s, "c").Commit(nil, []byte{}))
+	must(t, s.Close())
+	names, err := open(t, dir).Noted()
+	if err != nil || fmt.Sprint(names) != "[b d]" {
+		t.Errorf("%q, %v", names, err)
+	}
+}

@@ -329,7 +329,7 @@ func TestSummary(t *testing.T) {
 func TestLane(t *testing.T) {
 	store := openStore(t)
 	out := filepath.Join(t.TempDir(), "out")
-	env := LaneEnv{Host: "host", Store: store, Log: quiet, Stdout: os.Stdout}
+	env := LaneEnv{Host: "host", Store: store, Log: quiet, Stdout: &output.Stdout{File: os.Stdout}}
 	spec := logconfig.Output{Name: "f", Type: "file", Path: out, Format: "text", Keep: 1}
 	figures := status.New().Output("f")
 	lane, err := env.Open(spec, figures)

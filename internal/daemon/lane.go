@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -39,7 +38,7 @@ type Lane struct {
 type LaneEnv struct {
 	Host   string
 	Store  *checkpoint.Store
-	Stdout *os.File
+	Stdout *output.Stdout // the process's
 	Log    *slog.Logger
 }
 
@@ -74,13 +73,37 @@ func (e LaneEnv) Open(spec logconfig.Output, figures *status.Output) (*Lane, err
 	return &Lane{Spec: spec, Ledger: ledger, Pump: pump, out: out, ended: make(chan struct{})}, nil
 }
 
+// settle cuts back what outputs of which no lane is left, and that are not kept, wrote
+// after their last commits, and drops their notes: once another output has written to
+// those files, the notes would undo its lines.
+func (e LaneEnv) settle(kept func(output string) bool) error {
+	names, err := e.Store.Noted()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if kept(name) {
+			continue
+		}
+		ledger, err := e.Store.Ledger(name)
+		if err != nil {
+			return err
+		}
+		output.CutBack(name, ledger.Undo(), e.Log)
+		if err := ledger.Commit(nil, []byte{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // format is the one for the eye where text goes to a terminal.
 func (e LaneEnv) format(spec logconfig.Output) string {
 	if spec.Type != "stdout" || spec.Format != "text" || e.Stdout == nil {
 		return spec.Format
 	}
 	// Not through File.Fd, which would make the descriptor block.
-	raw, err := e.Stdout.SyscallConn()
+	raw, err := e.Stdout.File.SyscallConn()
 	if err != nil {
 		return spec.Format
 	}

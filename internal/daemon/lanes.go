@@ -81,7 +81,7 @@ func (s *Lanes) OpenNew(p Plan) (opened []*Lane, err error) {
 		if s.inTheWay(spec, func(*Lane) bool { return true }) || s.isFenced(spec) {
 			continue
 		}
-		l, err := s.env.Open(spec, s.metrics.Output(name))
+		l, err := s.open(p, spec)
 		if err != nil {
 			s.metrics.RemoveOutput(name)
 			return nil, errors.Join(err, s.Discard(opened))
@@ -133,6 +133,18 @@ func (s *Lanes) inTheWay(spec logconfig.Output, those func(*Lane) bool) bool {
 	return false
 }
 
+// open opens an output of p. One that writes files finds them without what outputs that
+// are gone did not commit.
+func (s *Lanes) open(p Plan, spec logconfig.Output) (*Lane, error) {
+	if output.HasNote(spec) {
+		err := s.env.settle(func(name string) bool { return s.all[name] != nil || output.HasNote(p.Outputs[name]) })
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %w", spec.Name, err)
+		}
+	}
+	return s.env.Open(spec, s.metrics.Output(spec.Name))
+}
+
 func (s *Lanes) start(p Plan, l *Lane) {
 	for k := range p.Tails {
 		if k.Output == l.Spec.Name {
@@ -151,7 +163,7 @@ func (s *Lanes) Start(p Plan) (failed []string) {
 		if s.inTheWay(spec, unwanted) || !s.pauses.Over(name) || s.isFenced(spec) {
 			continue
 		}
-		l, err := s.env.Open(spec, s.metrics.Output(name))
+		l, err := s.open(p, spec)
 		if err != nil {
 			s.failed(name, 0, err)
 			failed = append(failed, name)

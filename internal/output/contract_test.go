@@ -85,7 +85,7 @@ func stdoutSubject(t *testing.T, regular bool) subject {
 	t.Cleanup(func() { out.Close() })
 	return subject{
 		open: func(t *testing.T) Output {
-			o, err := Open(Spec{Name: "screen", Type: "stdout"}, Env{Stdout: out, Log: quiet()})
+			o, err := Open(Spec{Name: "screen", Type: "stdout"}, Env{Stdout: &Stdout{File: out}, Log: quiet()})
 			must(t, err)
 			return o
 		},

@@ -45,6 +45,7 @@ func newDeadLetter(spec Spec, env Env) (*deadLetter, error) {
 		return nil, fmt.Errorf("dead_letter: %w", err)
 	}
 	d.file.(*file).mode = 0o600 // it lies with the state, and holds lines
+	d.file.(*file).far = spec.ExactlyOnce
 	return d, nil
 }
 

@@ -36,6 +36,7 @@ type file struct {
 	keep    int
 	sync    bool
 	mode    os.FileMode // of files that are made
+	far     bool        // its notes are committed at the far end first
 	note    func([]byte) error
 	log     *slog.Logger
 	now     func() time.Time

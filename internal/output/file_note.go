@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A note is what is committed with the positions.
@@ -20,7 +22,8 @@ type note struct {
 type noted struct {
 	Path string `json:"path"` // where it is written; it may lie in a generation by now
 	identity
-	Size int64 `json:"size"` // what is longer came after the commit
+	Size int64 `json:"size"`          // what is longer came after the commit
+	Far  bool  `json:"far,omitempty"` // a later length may be committed at the far end, with the records
 }
 
 func decodeNote(undo []byte) ([]noted, error) {
@@ -57,7 +60,7 @@ func (o *file) encodeNote(extra *target) []byte {
 			size = t.size
 		}
 		if size >= 0 {
-			n.Files = append(n.Files, noted{Path: t.path, identity: t.id, Size: size})
+			n.Files = append(n.Files, noted{Path: t.path, identity: t.id, Size: size, Far: o.far})
 		}
 	}
 	out, _ := json.Marshal(n) // strings and numbers only: cannot fail
@@ -95,6 +98,31 @@ func (o *file) cutBack() error {
 	}
 	return nil
 }
+
+// CutBack undoes what an output that is not configured any more, and does not run,
+// wrote after its last commit: it comes again if that output returns, and nobody
+// else's bytes stand behind it yet. The caller drops the note afterwards, whatever came
+// of it, before another output is opened: the files may become others'.
+func CutBack(name string, undo []byte, log *slog.Logger) {
+	files, err := decodeNote(undo)
+	if err != nil {
+		log.Warn(fmt.Sprintf("output %s, which is not configured any more: %v", name, err))
+	}
+	o := &file{name: name, log: log, now: time.Now, sync: true, disk: disk{sync: syncData}, files: map[string]*target{}}
+	for _, n := range files {
+		if n.Far { // it may be cut too short; rather a record twice
+			continue
+		}
+		o.undo = []noted{n}
+		if err := o.cutBack(); err != nil {
+			log.Warn(fmt.Sprintf("output %s, which is not configured any more: %v; what it wrote after its last commit stays", name, err))
+		}
+	}
+}
+
+// HasNote says whether spec's output undoes by its note, when it is opened, what it
+// wrote after its last commit.
+func HasNote(spec Spec) bool { return spec.Type == "file" || spec.DeadLetter != "" }
 
 // locate finds a noted file under its path or, when it was rotated since, by us or
 // by somebody else, among the names beside it that begin like it. Empty: nowhere.

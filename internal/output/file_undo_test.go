@@ -1,8 +1,10 @@
 package output
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,43 @@ func TestFileCutsBackLater(t *testing.T) {
 	must(t, os.Rename(a.at("hidden"), a.at("d")))
 	a.write(b)
 	a.holds("d/f", "one\ntwo\n")
+}
+
+// What cannot be undone for an output that is gone stays; it holds up nobody.
+func TestCutBackOfOneThatIsGone(t *testing.T) {
+	a := newArchive(t, Spec{Path: "{source}/f"})
+	for _, s := range []string{"a", "b", "c"} {
+		a.write(made(s, "one\n"))
+	}
+	a.commit()
+	for _, s := range []string{"a", "b", "c"} {
+		a.write(made(s, "two\n"))
+	}
+	must(t, os.Rename(a.at("b"), a.at("hidden")))
+	must(t, os.WriteFile(a.at("b"), nil, 0o644)) // ReadDir fails, and not with "no such file"
+	undo := bytes.Replace(a.ledger.undo, []byte(`c/f","`), []byte(`c/f","far":true,"`), 1)
+	log, text := logged()
+	CutBack("archive", undo, log)
+	CutBack("archive", []byte("{"), log)
+	a.holds("a/f", "one\n", "b", "", "c/f", "one\ntwo\n", "hidden/f", "one\ntwo\n")
+	if strings.Count(text(), "not configured any more") != 2 || !strings.Contains(text(), "stays") {
+		t.Error(text())
+	}
+}
+
+// Kafka may hold a later note of a dead letter than the checkpoint does: the one here
+// says so.
+func TestNoteOfALetterThatKafkaHolds(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		var ledger memLedger
+		d, err := newDeadLetter(Spec{Name: "bus", DeadLetter: filepath.Join(t.TempDir(), "dead"), ExactlyOnce: once}, Env{Note: ledger.Note, Log: quiet()}.complete())
+		must(t, err)
+		must(t, d.put(bg, made("a", "1\n"), 0, "refused", "a test"))
+		must(t, d.Close())
+		if files, err := decodeNote(ledger.undo); err != nil || len(files) != 1 || files[0].Far != once {
+			t.Errorf("exactly once %v: %s, %v", once, ledger.undo, err)
+		}
+	}
 }
 
 func TestFileMovedBySomebodyElse(t *testing.T) {

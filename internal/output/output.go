@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +62,7 @@ type Env struct {
 	Note    func(undo []byte) error                  // commits a note without positions, durably
 	Dropped func(source, reason string, records int) // counts what is given up; nil: nobody counts
 	Log     *slog.Logger
-	Stdout  *os.File
+	Stdout  *Stdout          // shared by all outputs of the process; nil: os.Stdout
 	Now     func() time.Time // nil: time.Now
 
 	// Dial opens the connections of outputs over the network; nil: a net.Dialer.

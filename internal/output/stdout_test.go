@@ -11,11 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/logcatchsys/logcatchsys/internal/record"
 )
 
-func screen(t *testing.T, out *os.File) *stdout {
+func screen(t *testing.T, out *os.File) *stdout { return screenOn(t, &Stdout{File: out}, "text") }
+
+func screenOn(t *testing.T, out *Stdout, format string) *stdout {
 	t.Helper()
-	o, err := Open(Spec{Name: "screen", Type: "stdout"}, Env{Stdout: out, Log: quiet()})
+	o, err := Open(Spec{Name: "screen", Type: "stdout", Format: format}, Env{Stdout: out, Log: quiet()})
 	must(t, err)
 	t.Cleanup(func() { o.Close() })
 	return o.(*stdout)
@@ -97,6 +101,65 @@ func TestStdoutPieces(t *testing.T) {
 	}
 	if got := content(t, path); got != joined {
 		t.Errorf("got %q, want %q", got, joined)
+	}
+}
+
+// A reload gives up an output that stands in a half written line; the next one, of
+// whatever format, begins with a line of its own.
+func TestStdoutReplacedInALine(t *testing.T) {
+	for _, format := range []string{"text", "raw"} {
+		both(t, func(t *testing.T, s *stdout, r *os.File) {
+			big := numbered("a", 0, 20_000)
+			ctx, cancel := context.WithCancel(bg)
+			ended := make(chan error)
+			b := made("a", big)
+			go func() { ended <- s.Write(ctx, b) }()
+			first := make([]byte, 10)
+			_, err := io.ReadFull(r, first)
+			must(t, err)
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Fatal("ended with", err)
+			}
+			must(t, s.Close())
+			next := screenOn(t, s.to, format)
+			go func() { ended <- errors.Join(next.Write(bg, b), next.Close(), s.to.File.Close()) }()
+			rest, err := io.ReadAll(r)
+			must(t, errors.Join(err, <-ended))
+			torn, whole := strings.CutSuffix(string(first)+string(rest), big)
+			if !whole || len(torn) < 10 || !strings.HasSuffix(torn, "\n") || !strings.HasPrefix(big, torn[:len(torn)-1]) {
+				t.Errorf("%d bytes, then %.50q", len(torn), torn[max(0, len(torn)-30):])
+			}
+		})
+	}
+}
+
+// A long raw line goes on over a reload if nothing of it is repeated.
+func TestStdoutReplacedBetweenPieces(t *testing.T) {
+	for _, c := range []struct {
+		name, format string
+		from         int64
+		want         string
+	}{
+		{"goes on", "raw", 2, "aaAA\n"},
+		{"repeated", "raw", 0, "aa\nAA\n"},
+		{"another format", "json", 2, "aa\nAA\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "out")
+		f, err := os.Create(path)
+		must(t, err)
+		defer f.Close()
+		s := screenOn(t, &Stdout{File: f}, "raw")
+		must(t, s.Write(bg, piece("a", "aa", 0, false)))
+		must(t, s.Close())
+		s = screenOn(t, s.to, c.format)
+		must(t, s.Write(bg, &record.Batch{})) // nothing in it
+		last := piece("a", "AA\n", 1, true)
+		last.From = c.from
+		must(t, s.Write(bg, last))
+		if got := content(t, path); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

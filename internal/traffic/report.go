@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -95,21 +96,27 @@ func (v *Verifier) Report() Report {
 		}
 		return byName[name]
 	}
-	seen := map[string]bool{}
+	seen := map[expectation]bool{}
 	for name, s := range v.sources {
 		d := at(name)
 		d.plain, d.faults = s.plain, s.faults.clone()
 		for id, q := range s.sequences {
-			seen[id] = true
-			d.sequence(q, v.expected[id])
+			spans := v.expectedOf(q, func(source string) { seen[expectation{source, id}] = true })
+			if spans == nil && v.expected[id] != nil {
+				d.misplaced(q)
+			} else {
+				d.sequence(q, merged(spans))
+			}
 		}
 	}
 	for _, p := range v.parts {
 		at(p.source).faults.add(Torn, 1, func() Example { return Example{Text: "the last piece is missing", At: p.at} })
 	}
-	for id, spans := range v.expected {
-		if !seen[id] {
-			at(sequenceSource(id)).unseen(id, spans)
+	for id, bySource := range v.expected {
+		for source, spans := range bySource {
+			if !seen[expectation{source, id}] {
+				at(source).unseen(id, spans)
+			}
 		}
 	}
 	r := Report{Bytes: v.bytes}
@@ -117,6 +124,34 @@ func (v *Verifier) Report() Report {
 		r.Sources = append(r.Sources, byName[name].report(name))
 	}
 	return r
+}
+
+// expectation is what is expected once: a writer's lines, as one source.
+type expectation struct{ source, id string }
+
+// expectedOf is what is expected of q, nil if nothing is; met is told of each source that it answers
+// for: all that are to deliver the writer, if the delivered form does not tell them apart.
+func (v *Verifier) expectedOf(q *sequence, met func(source string)) (spans []span) {
+	for source, more := range v.expected[q.id] {
+		if q.untold || source == q.source.name {
+			spans = append(spans, more...)
+			met(source)
+		}
+	}
+	return spans
+}
+
+// merged is spans in order and without overlaps.
+func merged(spans []span) (out []span) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.first <= out[n-1].last {
+			out[n-1].last = max(out[n-1].last, s.last)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // draft is a SourceReport in the making.
@@ -148,6 +183,16 @@ func (d *draft) sequence(q *sequence, spans []span) {
 	}
 }
 
+// misplaced takes lines that were to come as other sources only.
+func (d *draft) misplaced(q *sequence) {
+	d.lines += q.lines
+	d.faults.add(Misplaced, q.seen.count, func() Example {
+		e := Example{ID: q.id, Last: q.high, At: q.first}
+		q.seen.runs(func(first, _ uint64) bool { e.First = first; return false })
+		return e
+	})
+}
+
 func (q *sequence) lostExample(lo, hi uint64) Example {
 	e := Example{ID: q.id, First: lo, Last: hi}
 	for _, j := range q.jumps {
@@ -159,6 +204,9 @@ func (q *sequence) lostExample(lo, hi uint64) Example {
 }
 
 func (d *draft) unseen(id string, spans []span) {
+	if d.plain == 0 { // lines without numbers may well be written twice
+		spans = merged(slices.Clone(spans))
+	}
 	for _, s := range spans {
 		d.absent, d.absentIDs = append(d.absent, s), append(d.absentIDs, id)
 	}

@@ -18,19 +18,21 @@ const (
 	Torn       Kind = "torn"         // not a line that a Writer wrote: a piece, a mixture, another's
 	OutOfOrder Kind = "out of order" // after a higher number of the same writer
 	Unexpected Kind = "unexpected"   // whole, but with a number that the writer never came to
+	Misplaced  Kind = "wrong source" // whole, but its writer is expected of other sources only
 )
 
 // Kinds lists them all.
-var Kinds = []Kind{Lost, Repeated, Torn, OutOfOrder, Unexpected}
+var Kinds = []Kind{Lost, Repeated, Torn, OutOfOrder, Unexpected, Misplaced}
 
 // Verifier counts what a collector delivered. It expects what Expect says, or else, for each writer
-// that it sees, all from 1 to the highest number. It is for one goroutine.
+// that it sees, all from 1 to the highest number. Where lines come with the source that they were
+// delivered as, they are to come as the expected one. It is for one goroutine.
 //
 // Its memory depends on how far the numbers are spread (see numberSet), not on how many lines there
 // are, and on the longest line.
 type Verifier struct {
 	sources  map[string]*sourceState
-	expected map[string][]span // by sequence id
+	expected map[string]map[string][]span // by sequence id, then by source
 	place    Place
 	parts    map[string]*joined
 	long     []byte
@@ -66,6 +68,8 @@ type sourceState struct {
 type sequence struct {
 	id     string
 	source *sourceState
+	untold bool  // only the lines themselves name the source
+	first  Place // of a line
 	seen   numberSet
 	high   uint64
 	lines  uint64
@@ -78,14 +82,24 @@ type jump struct {
 	at Place
 }
 
-// Expect says that the lines first to last of a writer are to be there; it adds to what was said before.
+// Expect says that the lines first to last of a writer are to be there, as its own source; it adds to
+// what was said before.
 func (v *Verifier) Expect(id string, first, last uint64) {
+	v.ExpectAs(sequenceSource(id), id, first, last)
+}
+
+// ExpectAs is Expect for lines that are to be delivered as this source: several may deliver one file.
+func (v *Verifier) ExpectAs(source, id string, first, last uint64) {
+	if last < first {
+		return
+	}
 	if v.expected == nil {
-		v.expected = map[string][]span{}
+		v.expected = map[string]map[string][]span{}
 	}
-	if last >= first {
-		v.expected[id] = append(v.expected[id], span{first, last})
+	if v.expected[id] == nil {
+		v.expected[id] = map[string][]span{}
 	}
+	v.expected[id][source] = append(v.expected[id][source], span{first, last})
 }
 
 // ExpectStats expects what a Writer says that it wrote.
@@ -116,10 +130,16 @@ func (v *Verifier) add(source, line []byte) {
 		v.torn(s, line)
 		return
 	}
-	if source == nil {
+	untold := source == nil
+	if untold {
 		source = id[:bytes.IndexByte(id, '/')]
+		if bytes.IndexByte(source, '%') >= 0 {
+			source = []byte(sequenceSource(string(id)))
+		}
 	}
-	v.source(source).sequence(id).add(n, v.place)
+	q := v.source(source).sequence(id)
+	q.untold = q.untold || untold
+	q.add(n, v.place)
 }
 
 func (v *Verifier) torn(s *sourceState, line []byte) {
@@ -155,7 +175,9 @@ func (s *sourceState) sequence(id []byte) *sequence {
 }
 
 func (q *sequence) add(n uint64, at Place) {
-	q.lines++
+	if q.lines++; q.lines == 1 {
+		q.first = at
+	}
 	example := func() Example { return Example{ID: q.id, First: n, Last: n, At: at} }
 	switch {
 	case !q.seen.add(n):

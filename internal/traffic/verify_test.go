@@ -41,6 +41,7 @@ func TestFaults(t *testing.T) {
 		{"torn", []any{1, "-", 2}, nil, map[Kind]uint64{Torn: 1}, []string{`"a/w1 0000", at line 2`}},
 		{"unexpected", []any{1, 2, 3}, []span{{1, 2}}, map[Kind]uint64{Unexpected: 1}, []string{"1 unexpected"}},
 		{"continued", []any{11, 12, 30, 31}, []span{{11, 12}, {30, 31}}, nil, nil},
+		{"expected twice", []any{1, 2, 3, 4}, []span{{2, 3}, {1, 3}}, map[Kind]uint64{Unexpected: 1}, []string{"4 lines of 3: 1 unexpected"}},
 		{"all at once", []any{2, 2, 1, "-", 9}, []span{{1, 5}},
 			map[Kind]uint64{Lost: 3, Repeated: 1, Torn: 1, OutOfOrder: 1, Unexpected: 1}, nil},
 	} {
@@ -79,12 +80,60 @@ func TestWhatNeverCameIsLost(t *testing.T) {
 
 // Two sources that match one file both deliver it; each is checked by itself.
 func TestTwoSourcesOneFile(t *testing.T) {
+	for _, c := range []struct {
+		a, other []any
+		want     []map[Kind]uint64
+	}{
+		{[]any{1, 2, 3}, []any{1, 2, 3}, []map[Kind]uint64{nil, nil}},
+		{[]any{1, 2, 3}, []any{1, 3}, []map[Kind]uint64{nil, {Lost: 1}}},
+		{[]any{1, 2, 3}, nil, []map[Kind]uint64{nil, {Lost: 3}}},
+		{nil, []any{1, 2, 3}, []map[Kind]uint64{{Lost: 3}, nil}},
+	} {
+		v := &Verifier{}
+		v.Expect("a/w1", 1, 3)
+		v.ExpectAs("other", "a/w1", 1, 3)
+		deliver(v, "a", "a/w1", c.a...)
+		deliver(v, "other", "a/w1", c.other...)
+		r := v.Report()
+		if len(r.Sources) != 2 || !maps.Equal(r.Sources[0].Faults, c.want[0]) || !maps.Equal(r.Sources[1].Faults, c.want[1]) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestWrongSource(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(v *Verifier)
+		a, b map[Kind]uint64
+	}{
+		{"all", func(v *Verifier) { deliver(v, "b", "a/w1", 1, 2, 3, 4, 5) }, map[Kind]uint64{Lost: 5}, map[Kind]uint64{Misplaced: 5}},
+		{"some", func(v *Verifier) { deliver(v, "a", "a/w1", 1, 3, 5); deliver(v, "b", "a/w1", 2, 4, 4) },
+			map[Kind]uint64{Lost: 2}, map[Kind]uint64{Misplaced: 2, Repeated: 1}},
+		{"besides", func(v *Verifier) { deliver(v, "a", "a/w1", 1, 2, 3, 4, 5); deliver(v, "b", "a/w1", 2) }, nil, map[Kind]uint64{Misplaced: 1}},
+		{"not told", func(v *Verifier) { deliver(v, "", "a/w1", 1, 2, 3, 4, 5); deliver(v, "b", "b/w1", 1) }, nil, nil},
+		{"not expected of anybody", func(v *Verifier) { deliver(v, "a", "a/w1", 1, 2, 3, 4, 5); deliver(v, "b", "a/w2", 1, 3) }, nil, map[Kind]uint64{Lost: 1}},
+	} {
+		v := &Verifier{}
+		v.Expect("a/w1", 1, 5)
+		c.do(v)
+		r := v.Report()
+		if len(r.Sources) != 2 || !maps.Equal(r.Sources[0].Faults, c.a) || !maps.Equal(r.Sources[1].Faults, c.b) {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+}
+
+// Where the lines alone name the source, each is expected of all that are to deliver it together.
+func TestSourceThatNothingTells(t *testing.T) {
 	v := &Verifier{}
-	v.Expect("a/w1", 1, 3)
-	deliver(v, "a", "a/w1", 1, 2, 3)
-	deliver(v, "other", "a/w1", 1, 3)
+	id := SequenceID("my app", 1)
+	v.Expect(id, 1, 3)
+	v.Expect(SequenceID("my app", 2), 1, 1)
+	v.ExpectAs("other", id, 2, 4)
+	deliver(v, "", id, 1, 2, 3, 4)
 	r := v.Report()
-	if len(r.Sources) != 2 || len(r.Sources[0].Faults) > 0 || r.Sources[1].Faults[Lost] != 1 {
+	if len(r.Sources) != 1 || r.Sources[0].Source != "my app" || r.Sources[0].Expected != 5 || r.Count() != 1 || r.Count(Lost) != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -99,6 +148,21 @@ func TestPlainLinesAreCounted(t *testing.T) {
 		}
 		if r := v.Report(); !maps.Equal(r.Sources[0].Faults, want) || r.Lines() != uint64(got) {
 			t.Errorf("%d of 20: %+v", got, r)
+		}
+	}
+}
+
+// What is expected twice and never came is lost once; a line without a number may be written twice.
+func TestExpectedTwice(t *testing.T) {
+	for got, want := range map[int]map[Kind]uint64{0: {Lost: 7}, 12: nil} {
+		v := &Verifier{}
+		v.Expect("a/w1", 1, 5)
+		v.Expect("a/w1", 1, 7)
+		for range got {
+			v.Add([]byte("a"), []byte("Hello current time is 2026-01-02 15:04:05"))
+		}
+		if r := v.Report(); !maps.Equal(r.Sources[0].Faults, want) {
+			t.Errorf("%d lines: %+v", got, r)
 		}
 	}
 }
