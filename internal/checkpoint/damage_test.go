@@ -176,16 +176,29 @@ func TestFreeListIsRefused(t *testing.T) {
 func TestRecordsExchanged(t *testing.T) {
 	v := newVictim(t, 3)
 	screen := ledger(t, open(t, t.TempDir()), "screen")
-	find := func(key string) []byte {
+	// In every page that holds them: some are of earlier transactions, and free.
+	find := func(key string) (found [][]byte) {
 		k := screen.key(nil, key)
-		i := bytes.LastIndex(v.sound, k)
-		return v.sound[i : i+len(k)+recordHeader+len("position 1")]
+		for from := 0; ; {
+			i := bytes.Index(v.sound[from:], k)
+			if i < 0 {
+				return found
+			}
+			from += i
+			found = append(found, v.sound[from:from+len(k)+recordHeader+len("position 1")])
+			from += len(k)
+		}
 	}
 	all := entries(3, "")
-	a, b := find(all[1].Key), find(all[2].Key)
-	c := bytes.Clone(a)
-	copy(a, b)
-	copy(b, c)
+	these, those := find(all[1].Key), find(all[2].Key)
+	if len(these) != len(those) {
+		t.Fatalf("%d and %d records", len(these), len(those))
+	}
+	for i, a := range these {
+		c := bytes.Clone(a)
+		copy(a, those[i])
+		copy(those[i], c)
+	}
 	v.try(t, "exchanged", 0, v.sound)
 	if v.refused != 1 {
 		t.Error("not noticed")
