@@ -155,6 +155,31 @@ func (c *candidate) looksCompressedFrom(g *generation) bool {
 		(trimCompression(c.path) == g.last || sameSecond(c.stat.mtime, g.mtime))
 }
 
+// shortOf reports whether c is the compressed form of g without its end: the writer went
+// on while the file was compressed, and what it wrote was read from the file. If that is
+// gone too, signs must do: c begins alike, holds no more than was read, and was written
+// last in g's time, which compressing keeps.
+func (f *Follower) shortOf(c *candidate, g *generation) (bool, error) {
+	if c.kind == "" || g.kind != "" || !c.headIs(g.head) {
+		return false, nil
+	}
+	written, there := g.mtime, g.held()
+	if there {
+		if st, err := statFile(g.handle.file); err == nil {
+			written = st.mtime
+		}
+		f.rest(g)
+	}
+	if c.stat.mtime < g.ident.born || c.stat.mtime > written {
+		return false, nil
+	}
+	if there || g.place != "" {
+		return f.copiedFrom(c, g)
+	}
+	size, _, err := c.end(f.reader.join[:tailMax])
+	return err == nil && size <= g.read, err
+}
+
 // holds reports whether c says of itself that it was made of size bytes: a gzip file
 // in its last four bytes, a zstd file in its header, if at all.
 func (c *candidate) holds(size int64) bool {

@@ -308,6 +308,21 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 			return copied, err
 		}
 	}
+	return f.recognizeShort(c, trails)
+}
+
+// recognizeShort is recognize for a compressed form that holds less than was read.
+func (f *Follower) recognizeShort(c *candidate, trails []*trail) (bool, error) {
+	for _, t := range trails {
+		for _, g := range t.known {
+			if short, err := f.shortOf(c, g); err != nil || short {
+				if short {
+					f.newCopy(c, g)
+				}
+				return short, err
+			}
+		}
+	}
 	return false, nil
 }
 

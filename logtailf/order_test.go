@@ -2,6 +2,7 @@ package logtailf
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -239,5 +240,39 @@ func TestRenamedWhileItsFolderCannotBeListed(t *testing.T) {
 	w.readAll(f, "one", "two")
 	if n := w.sink.lost("gone"); n > 0 {
 		t.Errorf("%d bytes were given up", n)
+	}
+}
+
+// gzip reads a rotated file while its writer, not told yet, goes on writing to it: what
+// comes of that holds less than was delivered, and is no file of its own.
+func TestCompressedWithoutItsLastLines(t *testing.T) {
+	for name, less := range map[string]int{"whole lines": 24, "torn": 17} {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w *world) {
+				all, text := lines("line", 1, 500)
+				w.start()
+				w.write("log.txt", text)
+				w.expect(all...)
+				w.rename("log.txt", "log.txt.1")
+				fi, err := os.Stat(w.path("log.txt.1"))
+				w.must(err)
+				late, more := lines("line", 501, 502)
+				w.write("log.txt.1", more)
+				w.expect(append(all, late...)...)
+				w.write("part", (text + more)[:len(text+more)-less])
+				w.must(os.Chtimes(w.path("part"), fi.ModTime(), fi.ModTime()))
+				w.compress("part", ".gz")
+				w.rename("part.gz", "log.txt.1.gz")
+				w.remove("log.txt.1")
+				w.write("log.txt", "line 000503\n")
+				all, _ = lines("line", 1, 503)
+				w.expect(all...)
+				w.stop()
+				w.start()
+				w.write("log.txt", "line 000504\n")
+				all, _ = lines("line", 1, 504)
+				w.expect(all...)
+			}, "log.txt")
+		})
 	}
 }

@@ -368,24 +368,27 @@ func (f *Follower) orderBefore(g *generation) bool {
 // readFirst reads the first bytes of the open file of g, by which its copy is
 // known, should it be gone after a crash.
 func (f *Follower) readFirst(g *generation) (err error) {
-	if g.head.n == 0 && g.kind == "" {
+	if g.kind != "" {
+		return nil
+	}
+	if g.head.n == 0 {
 		if g.head, err = readHead(g.handle.file, f.reader.head[:]); err != nil {
 			return err
 		}
-		f.seeEnd(g)
 		if g.deleted || !g.rotated {
 			// It may have been copied and truncated since it was seen to be empty.
 			g.began = max(g.began, g.mtime)
 		}
 	}
-	return err
+	f.seeEnd(g)
+	return nil
 }
 
 // seeEnd takes note of the last bytes of the open file of g where the first ones may be
 // a header that all generations have: should it be truncated before it is read, and be
 // longer again by then, nothing else would show it.
 func (f *Follower) seeEnd(g *generation) {
-	if g.head.n < headMax || g.read > 0 {
+	if g.head.n < headMax || g.read > 0 || g.seenTo > 0 {
 		return
 	}
 	size := max(g.size, int64(g.head.n))
