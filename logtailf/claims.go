@@ -18,9 +18,18 @@ type claims struct {
 
 // A claim is one follower's.
 type claim struct {
+	source string
 	custom bool                 // its source has patterns of its own
 	logs   map[string][]pattern // paths it follows, with these
 	files  map[identity]string  // the path each file belongs to
+	doubts map[identity]doubt   // files that it has looked into and knows nothing of
+	sub    *Subscription        // wakes it; nil before it runs
+}
+
+// A doubt says that a file of that size holds nothing that was seen of a log.
+type doubt struct {
+	size  int64
+	since time.Time
 }
 
 func (c *claims) mine(f *Follower) *claim {
@@ -28,8 +37,10 @@ func (c *claims) mine(f *Follower) *claim {
 		c.of = map[*Follower]*claim{}
 	}
 	if c.of[f] == nil {
-		c.of[f] = &claim{custom: f.habits.custom, logs: map[string][]pattern{}, files: map[identity]string{}}
+		c.of[f] = &claim{source: f.cfg.Source, custom: f.habits.custom,
+			logs: map[string][]pattern{}, files: map[identity]string{}, doubts: map[identity]doubt{}}
 	}
+	c.of[f].sub = f.sub
 	return c.of[f]
 }
 
@@ -59,6 +70,7 @@ func (c *claims) release(f *Follower, id identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.mine(f).files, id)
+	delete(c.mine(f).doubts, id)
 }
 
 // end ends all that f said.
@@ -68,17 +80,59 @@ func (c *claims) end(f *Follower) {
 	delete(c.of, f)
 }
 
-// owner is the path that the file id belongs to for a follower that does not follow
-// log itself, or empty.
-func (c *claims) owner(id identity, log string) string {
+// owner says whether another follower knows whose the file id is: of a path that f
+// follows, or of another one.
+func (c *claims) owner(f *Follower, id identity) (known, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, claim := range c.of {
-		if path, ok := claim.files[id]; ok && path != log {
-			return path
+		if path, ok := claim.files[id]; ok {
+			known = true
+			_, follows := c.mine(f).logs[path]
+			mine = mine || follows
 		}
 	}
-	return ""
+	return known, mine
+}
+
+// doubt says that f does not know the file of st at path. It reports whether nobody does:
+// each follower of another source whose log it may be has looked into it as it is now, or
+// did not come to that for claimLimit. Those who have not looked are told to, and those
+// who wait for this are told.
+func (c *claims) doubt(f *Follower, path string, st fileStat) (settled bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	mine := c.mine(f)
+	maps.DeleteFunc(mine.doubts, func(_ identity, d doubt) bool { return now.Sub(d.since) > doubtKept })
+	d, doubted := mine.doubts[st.identity]
+	tell := !doubted || d.size != st.size
+	if !doubted {
+		d.since = now
+	}
+	d.size = st.size
+	mine.doubts[st.identity] = d
+	settled = true
+	for _, claim := range c.of {
+		if claim.source == mine.source || !claim.mayOwn(path) {
+			continue
+		}
+		if theirs, ok := claim.doubts[st.identity]; !ok || theirs.size != st.size {
+			settled = false
+		}
+		if tell && claim.sub != nil {
+			claim.sub.notePath(path)
+		}
+	}
+	return settled || now.Sub(d.since) > claimLimit
+}
+
+// follows reports whether f follows path.
+func (c *claims) follows(f *Follower, path string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.mine(f).logs[path]
+	return ok
 }
 
 // logsOf are the followed paths of which the file at path may be a generation by its
@@ -87,15 +141,24 @@ func (c *claims) logsOf(path string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found := map[string]bool{}
-	bases := habits{}.bases(baseName(path))
 	for _, claim := range c.of {
-		if claim.custom {
-			claim.byPattern(filepath.ToSlash(path), found)
-		} else {
-			claim.byBase(filepath.Dir(path), bases, found)
-		}
+		claim.collect(path, found)
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+func (c *claim) mayOwn(path string) bool {
+	found := map[string]bool{}
+	c.collect(path, found)
+	return len(found) > 0
+}
+
+func (c *claim) collect(path string, found map[string]bool) {
+	if c.custom {
+		c.byPattern(filepath.ToSlash(path), found)
+		return
+	}
+	c.byBase(filepath.Dir(path), habits{}.bases(baseName(path)), found)
 }
 
 func (c *claim) byPattern(path string, found map[string]bool) {
@@ -122,32 +185,32 @@ func (c *claim) byBase(dir string, bases []string, found map[string]bool) {
 	}
 }
 
-// claimWait is how long another follower has to say that a file is its own.
-const claimWait = 2 * tickEvery
+// claimLimit is how long others have to say whether a file is their own: they look into
+// it at once, unless they are busy with a large folder or wait for a dead disk.
+const claimLimit = 5 * time.Second
+
+// doubtKept is how long a doubt is remembered for others that come to the file late.
+const doubtKept = time.Minute
 
 // anotherLogs decides, where the name of c may be that of several logs' generations,
-// whether it is that of another one than t. Wait: that is not known yet.
+// whether it is one of a log that another follower follows. Wait: that is not known yet.
 // What nobody knows goes to the first of the logs: it is delivered, and once.
-func (f *Follower) anotherLogs(c *candidate, t *trail) (anothers, wait bool) {
-	logs := f.d.Hub.claims.logsOf(c.path)
+func (f *Follower) anotherLogs(c *candidate) (anothers, wait bool) {
+	claims := &f.d.Hub.claims
+	logs := claims.logsOf(c.path)
 	if len(logs) < 2 {
 		return false, false
 	}
-	if f.d.Hub.claims.owner(c.stat.identity, t.path) != "" {
-		delete(f.doubted, c.path)
-		return true, false
+	if known, mine := claims.owner(f, c.stat.identity); known {
+		return !mine, false
 	}
-	if first, ok := f.doubted[c.path]; !ok {
-		f.doubted[c.path] = time.Now()
-		return false, true
-	} else if time.Since(first) < claimWait {
+	if !claims.doubt(f, c.path, c.stat) {
 		return false, true
 	}
-	delete(f.doubted, c.path)
-	if t.path != logs[0] {
+	if !claims.follows(f, logs[0]) {
 		return true, false
 	}
 	f.log.Warn("this may be a rotated file of several logs; it is delivered as one of the first",
-		"path", c.path, "file", t.path, "logs", logs)
+		"path", c.path, "file", logs[0], "logs", logs)
 	return false, false
 }

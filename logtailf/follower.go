@@ -107,15 +107,15 @@ type Follower struct {
 	folders   map[string]*folder
 	inFolder  map[string][]*trail // trails by the folder of their path
 	links     []*trail
-	later     map[string]bool      // paths that cannot be judged yet
-	blocked   map[string][]*trail  // of those, the ones that newer generations wait for
-	rejudged  map[string]bool      // unknown files that grew while they were judged
-	round     int                  // of classify
-	doubted   map[string]time.Time // since when it is not known whose a file is
-	unknown   map[string]fileStat  // regular files that no generation is known to own
-	listing   map[string]bool      // folders to list before anything is read
-	listings  int                  // how many folders were listed so far
-	unlisted  map[string]bool      // folders that are there and could not be listed the last time
+	later     map[string]bool     // paths that cannot be judged yet
+	blocked   map[string][]*trail // of those, the ones that newer generations wait for
+	doubted   map[string]bool     // of those, the ones of which it is not known whose they are
+	rejudged  map[string]bool     // unknown files that grew while they were judged
+	round     int                 // of classify
+	unknown   map[string]fileStat // regular files that no generation is known to own
+	listing   map[string]bool     // folders to list before anything is read
+	listings  int                 // how many folders were listed so far
+	unlisted  map[string]bool     // folders that are there and could not be listed the last time
 	listNames func(dir string) (map[string]uint64, error)
 	baseline  bool // the source is seen for the first time
 	ready     []*trail
@@ -170,8 +170,8 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		unlisted: map[string]bool{}, listNames: listNames,
 		later:    map[string]bool{},
 		blocked:  map[string][]*trail{},
+		doubted:  map[string]bool{},
 		rejudged: map[string]bool{},
-		doubted:  map[string]time.Time{},
 		inFolder: map[string][]*trail{},
 		waiting:  map[*trail]bool{},
 		awaiting: map[*trail]bool{},
@@ -179,6 +179,9 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 	}
 	if before != nil {
 		f.heirs = before.heldOnly()
+	}
+	if !f.finder.glob {
+		d.Hub.claims.follow(f, cfg.Path) // before others look for what they may take for theirs
 	}
 	return f, nil
 }
@@ -205,6 +208,7 @@ func (f *Follower) heldOnly() []*generation {
 
 // Close lets go of all files. The follower must not be running.
 func (f *Follower) Close() {
+	f.d.Hub.claims.end(f)
 	for _, g := range f.heldOnly() {
 		g.close()
 	}
@@ -306,7 +310,7 @@ func (f *Follower) step(t *trail, b *record.Batch) (*generation, bool) {
 	}
 	for i := 0; i < len(t.queue); i++ {
 		g := t.queue[i]
-		if !g.rotated && t.blocked > 0 {
+		if t.blocked > 0 && (!g.rotated || g.read == 0 && f.doubts(t)) {
 			return nil, false
 		}
 		final := g.atEnd && g.rotated && g.unfinished()

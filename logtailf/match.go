@@ -63,6 +63,7 @@ func (f *Follower) rank(path string) int {
 
 // judge decides what the unknown file at path is.
 func (f *Follower) judge(path string, st fileStat) {
+	f.unblock(path) // or what waits for it now would be counted again when it is put off again
 	if err := f.remember(path, st); err != nil {
 		f.say(path, err)
 		f.later[path] = true
@@ -131,6 +132,18 @@ func (f *Follower) unblock(path string) {
 		f.wake(t)
 	}
 	delete(f.blocked, path)
+	delete(f.doubted, path)
+}
+
+// doubts reports whether it will be known soon whether a file is one of t's generations:
+// it may be older than those that were not begun.
+func (f *Follower) doubts(t *trail) bool {
+	for path := range f.doubted {
+		if slices.Contains(f.blocked[path], t) {
+			return true
+		}
+	}
+	return false
 }
 
 // exhausted reports whether err says that no descriptor was left.
@@ -190,9 +203,10 @@ func (f *Follower) judgeContent(c *candidate, trails []*trail, matched bool) {
 	}
 	t := trails[0]
 	if !matched {
-		anothers, wait := f.anotherLogs(c, t)
+		anothers, wait := f.anotherLogs(c)
 		if wait {
 			f.putOff(c.path, trails)
+			f.doubted[c.path] = true
 			return
 		}
 		if anothers {
@@ -271,6 +285,7 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 				if copied, err := f.copiedFrom(c, g); err != nil || copied {
 					if copied {
 						f.newSkipped(c, t)
+						f.claimCopy(c)
 					}
 					return copied, err
 				}
@@ -292,6 +307,7 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 			}
 			if copied {
 				f.newCopy(c, g)
+				f.claimCopy(c)
 			}
 			if err != nil || copied {
 				return copied, err
@@ -304,6 +320,7 @@ func (f *Follower) recognize(c *candidate, trails []*trail) (bool, error) {
 		if copied, err := f.copiedFrom(c, t.living); err != nil || copied {
 			if copied {
 				f.newCopy(c, t.living)
+				f.claimCopy(c)
 			}
 			return copied, err
 		}
@@ -318,6 +335,7 @@ func (f *Follower) recognizeShort(c *candidate, trails []*trail) (bool, error) {
 			if short, err := f.shortOf(c, g); err != nil || short {
 				if short {
 					f.newCopy(c, g)
+					f.claimCopy(c)
 				}
 				return short, err
 			}
@@ -325,6 +343,9 @@ func (f *Follower) recognizeShort(c *candidate, trails []*trail) (bool, error) {
 	}
 	return false, nil
 }
+
+// claimCopy says that c, a copy that is not delivered, is none of another log's.
+func (f *Follower) claimCopy(c *candidate) { f.d.Hub.claims.take(f, f.owner(c.stat)) }
 
 // isNamedAfter reports whether path's name is t's with something behind it, so that
 // it cannot well be another log.

@@ -362,7 +362,8 @@ func (f *Follower) orderBefore(g *generation) bool {
 	queue := slices.Clone(g.trail.queue)
 	f.list()
 	f.classify()
-	return !slices.Equal(queue, g.trail.queue) || !g.held() // which also takes it back from rest
+	// To hold it takes it back from rest.
+	return !slices.Equal(queue, g.trail.queue) || !g.held() || !g.rotated && g.trail.blocked > 0
 }
 
 // readFirst reads the first bytes of the open file of g, by which its copy is
