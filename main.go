@@ -81,6 +81,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+func seeHelp(err error) error { return fmt.Errorf("%w; see --help", err) }
+
 func rootCommand(stdout *os.File) *cobra.Command {
 	var file string
 	follows := func(use, short string) *cobra.Command {
@@ -97,7 +99,7 @@ func rootCommand(stdout *os.File) *cobra.Command {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentFlags().StringVarP(&file, "config", "c", "",
 		"configuration `file` (default ./config.yaml, then /etc/logcatchsys/config.yaml)")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{seeHelp(err)} })
 	var connect bool
 	check := command("check", "Say what is wrong with the configuration, or what would be followed", func(cmd *cobra.Command) error {
 		return withFile(file, func(found string) error {
@@ -125,7 +127,7 @@ func command(use, short string, do func(*cobra.Command) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error { return do(cmd) },
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{err}
+				return usageError{seeHelp(err)}
 			}
 			return nil
 		}}
@@ -216,7 +218,7 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	c.load, c.settings, c.state = load, settings, config.State
 	aside, end := context.WithCancel(ctx)
 	c.aside.Go(func() {
-		daemon.Expire(aside, store, func() bool { return len(c.metrics.NotReady()) == 0 }, log)
+		daemon.Expire(aside, store, c.metrics.Looked, log)
 	})
 	c.aside.Go(func() { daemon.WatchState(aside, store, func(err error) { c.lost <- err }) })
 	if err = c.take(config); err == nil {

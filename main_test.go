@@ -64,12 +64,12 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"check", "-c", bad.Config}, 2, "config.yaml:2: poll: "},
 		{[]string{"-c", bad.Config}, 2, "config.yaml:2: poll: "},
 		{[]string{"run", "-c", good.Path("none.yaml")}, 2, "none.yaml"},
-		{[]string{"--nonsense"}, 2, "unknown flag"},
-		{[]string{"nonsense"}, 2, "unknown command"},
+		{[]string{"--nonsense"}, 2, "unknown flag: --nonsense; see --help"},
+		{[]string{"nonsense"}, 2, "; see --help"},
 		{[]string{"run", "nonsense"}, 2, "unknown command"},
 		{[]string{"run", "-c", noState.Config}, 1, "state folder"},
 		{[]string{"run", "-c", good.Config}, 1, "held by another process"},
-		{[]string{"run", "-c", taken.Config}, 1, "address already in use"},
+		{[]string{"run", "-c", taken.Config}, 1, "address already in use; choose another address, or '' for none"},
 	} {
 		p := inside(t, c.args...)
 		if code := p.Wait(); code != c.code {
@@ -268,9 +268,6 @@ func TestOnce(t *testing.T) {
 
 func TestOnceSaysWhatCouldNotBeRead(t *testing.T) {
 	y := e2e.NewYard(t, "configpath: {a: ./a.log, b: ./b.log}")
-	if code := inside(t, "--once", "-c", y.Config).Wait(); code != 0 {
-		t.Errorf("exit code %d where nothing is there to read", code)
-	}
 	y.Write("a.log", "one\n")
 	if err := os.Mkdir(y.Path("b.log"), 0o755); err != nil {
 		t.Fatal(err)
@@ -284,6 +281,37 @@ func TestOnceSaysWhatCouldNotBeRead(t *testing.T) {
 	}
 	if p.Out.String() != "a: one\n" {
 		t.Errorf("delivered %q", p.Out.String())
+	}
+}
+
+// A path that is misspelt must not look like one that was read. A log that is empty, or
+// was read before, is there.
+func TestOnceSaysWhatIsNotThere(t *testing.T) {
+	y := e2e.NewYard(t, `configpath: {a: ./a.log, b: './b/*.log', c: './none/*.log', d: ./none/d.log, e: ./e.log, f: './f/*'}
+outputs: {s: {type: stdout}, o: {type: file, path: ./out.jsonl}}`)
+	y.Write("e.log", "")
+	y.Write("b/b.txt", "other\n")
+	y.Write("f/g/h.log", "deeper\n")
+	p := inside(t, "--once", "-c", y.Config)
+	if code := p.Wait(); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	for name, path := range map[string]string{"a": "a.log", "b": "b/*.log", "c": "none", "d": "none/d.log", "f": "f/*"} {
+		if n := strings.Count(p.Err.String(), "not read: source "+name+": "+filepath.Join(y.Dir, path)); n != 1 {
+			t.Errorf("%s is named %d times:\n%s", name, n, p.Err.String())
+		}
+	}
+	if n := strings.Count(p.Err.String(), "not read: "); n != 5 {
+		t.Errorf("%d are named:\n%s", n, p.Err.String())
+	}
+
+	y.Edit("configpath: {a: ./a.log, e: ./e.log}")
+	y.Write("a.log", "one\n")
+	for range 2 {
+		p = inside(t, "--once", "-c", y.Config)
+		if code := p.Wait(); code != 0 || strings.Contains(p.Err.String(), "not read") {
+			t.Errorf("exit code %d:\n%s", code, p.Err.String())
+		}
 	}
 }
 

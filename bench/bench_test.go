@@ -54,7 +54,9 @@ func TestSmoke(t *testing.T) {
 	}
 	for _, l := range links(binaries{}) {
 		for _, name := range []string{l.name, l.name + ": limit, " + l.library} {
-			if row := regexp.MustCompile(`(?m)^\| ` + name + ` \|.*\|  \|$`).FindString(md); strings.Contains(row, "–") || row == "" {
+			row := regexp.MustCompile(`(?m)^\| ` + name + ` \|(.*)\|([^|]*)\|  \|$`).FindStringSubmatch(md)
+			// The peak of one that was over before it was sampled is not known: that may be.
+			if row == nil || strings.Contains(row[1], "–") {
 				t.Errorf("%s: no row without a remark, or figures that lack: %q", name, row)
 			}
 		}

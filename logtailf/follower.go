@@ -71,7 +71,8 @@ type Deps struct {
 
 // Stats is what a follower shows of itself.
 type Stats struct {
-	Ready     bool // everything was looked at once: each file is followed or waits for a good reason
+	Ready     bool   // everything was looked at once
+	Unread    string // what is there and cannot be read, and why; "": each file is followed or waits for a good reason
 	LagBytes  int64
 	LagSince  time.Time // since when there is something unread or not accepted; zero if nothing
 	OpenFiles int
@@ -123,10 +124,11 @@ type Follower struct {
 	moved     []*generation   // let go, or found elsewhere: the checkpoint is to be told where they are
 	waiting   map[*trail]bool // to be looked at with each tick
 	said      map[string]string
-	streaming *generation     // one compressed generation is read at a time: decoders are large
-	awaiting  map[*trail]bool // the end of that
-	pause     time.Time       // nothing is read before: the checkpoint refused
-	readUntil time.Time       // reading goes first: as long as the last look took
+	unseen    map[*trail]error // paths that could not be looked at the last time, though there may be a file
+	streaming *generation      // one compressed generation is read at a time: decoders are large
+	awaiting  map[*trail]bool  // the end of that
+	pause     time.Time        // nothing is read before: the checkpoint refused
+	readUntil time.Time        // reading goes first: as long as the last look took
 	swept     time.Time
 	forgot    bool // not all that the checkpoint knows is in memory
 
@@ -176,6 +178,7 @@ func New(cfg Config, d Deps, before *Follower) (*Follower, error) {
 		waiting:  map[*trail]bool{},
 		awaiting: map[*trail]bool{},
 		said:     map[string]string{},
+		unseen:   map[*trail]error{},
 	}
 	if before != nil {
 		f.heirs = before.heldOnly()
@@ -347,6 +350,7 @@ func (f *Follower) requeued(g *generation, out outcome, err error) bool {
 		if !errors.Is(err, errWait) {
 			f.endStream(g)
 			f.complain(g, err)
+			g.refused = err
 		}
 		return false
 	case out == replaced:
@@ -364,6 +368,7 @@ func (f *Follower) quiet(g *generation) bool {
 
 // read reads one batch of g into b, opening its file if need be.
 func (f *Follower) read(g *generation, b *record.Batch, final bool) (outcome, error) {
+	g.refused = nil
 	if err := f.ensureOpen(g); err != nil {
 		return atEnd, err
 	}

@@ -60,6 +60,7 @@ func (f *Follower) forgetTrail(t *trail) {
 	delete(f.waiting, t)
 	delete(f.awaiting, t)
 	delete(f.said, t.path)
+	delete(f.unseen, t)
 	f.links = slices.DeleteFunc(f.links, is)
 	dir := folderOf(t.path)
 	if f.inFolder[dir] = slices.DeleteFunc(f.inFolder[dir], is); len(f.inFolder[dir]) == 0 {

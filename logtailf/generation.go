@@ -46,6 +46,7 @@ type generation struct {
 	handle  *handle
 	stream  *stream // open content of a compressed one
 
+	refused    error       // why it could not be read the last time
 	queued     bool        // is in its trail's queue
 	rotated    bool        // its trail's path names another file now, or none
 	deleted    bool        // no path leads to it: it lives as long as it is held open

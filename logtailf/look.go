@@ -155,6 +155,7 @@ func (f *Follower) lookLiving(t *trail) {
 		return
 	}
 	st, err := statPath(t.path)
+	delete(f.unseen, t)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.displace(t)
@@ -162,6 +163,7 @@ func (f *Follower) lookLiving(t *trail) {
 		return
 	case err != nil:
 		f.say(t.path, err) // what was followed goes on being followed
+		f.unseen[t] = err
 		return
 	case st.pipelike():
 		f.displace(t)

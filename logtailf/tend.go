@@ -35,7 +35,7 @@ func (f *Follower) tick() {
 	f.list()
 	f.classify()
 	f.rewrite()
-	if f.calm && len(f.waiting) == 0 {
+	if f.calm && len(f.waiting) == 0 && f.unreadable() == f.stats.Unread {
 		return // ten thousand idle files cost nothing
 	}
 	f.boundDeleted()
@@ -428,7 +428,7 @@ const remark = "\x00"
 
 // publish makes what the follower knows of itself known to others.
 func (f *Follower) publish() {
-	s := Stats{Ready: f.looked}
+	s := Stats{Ready: f.looked, Unread: f.unreadable()}
 	var underway int64
 	for _, t := range f.trails {
 		for _, g := range t.queue {

@@ -15,7 +15,7 @@ import (
 
 // A parcel is the body of one request.
 type parcel struct {
-	body *bytes.Reader
+	body []byte
 	buf  bytes.Buffer // memory of a body that is compressed
 }
 
@@ -31,7 +31,7 @@ func sendHTTP(o options) error {
 	}
 	ready, spare := make(chan *parcel, parcels), make(chan *parcel, parcels)
 	for range parcels {
-		spare <- &parcel{body: bytes.NewReader(nil)}
+		spare <- new(parcel)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -80,15 +80,16 @@ func prepare(ctx context.Context, o options, bodies [][]byte, spare <-chan *parc
 			}
 			body = p.buf.Bytes()
 		}
-		p.body.Reset(body)
+		p.body = body
 		ready <- p // has room for all there are
 	}
 	return nil
 }
 
-// post sends a body, and waits for its being accepted.
-func post(o options, body *bytes.Reader) error {
-	q, err := http.NewRequest(http.MethodPost, "http://"+o.address+"/", body)
+// post sends a body, and waits for its being accepted. net/http may still look for the end of its reader
+// then: each has one of its own.
+func post(o options, body []byte) error {
+	q, err := http.NewRequest(http.MethodPost, "http://"+o.address+"/", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,7 +30,7 @@ type lockFile struct{ f *os.File }
 func lockDir(dir string) (*lockFile, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("locking the state folder: %w", err)
+		return nil, fmt.Errorf("locking the state folder: %w", whoAmI(err))
 	}
 	err = waitLock(f)
 	if err == nil {
@@ -41,6 +43,15 @@ func lockDir(dir string) (*lockFile, error) {
 		return nil, &LockedError{Dir: dir, PID: pid}
 	}
 	return nil, fmt.Errorf("locking the state folder %s: %w", dir, err)
+}
+
+// whoAmI adds the user of the process to a lack of permission.
+func whoAmI(err error) error {
+	me, unknown := user.Current()
+	if unknown != nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w (running as user %s)", err, me.Username)
 }
 
 func (l *lockFile) close() error { return l.f.Close() }

@@ -48,7 +48,7 @@ type Store struct {
 // checkpoint is damaged (it is not changed then); others are wrapped.
 func Open(dir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the state folder: %w", err)
+		return nil, fmt.Errorf("making the state folder: %w", whoAmI(err))
 	}
 	lock, err := lockDir(dir)
 	if err != nil {

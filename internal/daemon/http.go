@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 
@@ -37,7 +38,7 @@ func (h *HTTP) Move(addr string, must bool) error {
 	if addr != "" {
 		var err error
 		if next, err = h.listen(addr); err != nil && must {
-			return err
+			return fmt.Errorf("http: %w; choose another address, or '' for none", err)
 		} else if err != nil {
 			h.log.Warn("no status page: its default address cannot be had; set http in the configuration", "error", err)
 		}

@@ -177,7 +177,7 @@ func StatsOf(f *logtailf.Follower) func() status.Stats {
 	return func() status.Stats {
 		s := f.Stats()
 		return status.Stats{
-			Ready: s.Ready, LagBytes: s.LagBytes, LagSince: s.LagSince,
+			Ready: s.Ready, Unread: s.Unread, LagBytes: s.LagBytes, LagSince: s.LagSince,
 			OpenFiles: s.OpenFiles, Pending: s.Pending, Held: s.Held,
 		}
 	}

@@ -40,6 +40,19 @@ func (s *Summary) unread(source string, unread map[string]string) {
 	}
 }
 
+// missing takes note of a source that stands for nothing: its path may be misspelt.
+func (s *Summary) missing(source string, c logtailf.Config) {
+	said := slices.ContainsFunc(s.Unread, func(line string) bool { return strings.HasPrefix(line, "source "+source+": ") })
+	if paths, _ := logtailf.Paths(c); said || len(paths) > 0 {
+		return
+	}
+	what := "there is no file that matches"
+	if c.Literal {
+		what = "there is no such file"
+	}
+	s.add("source %s: %s: %s", source, c.Path, what)
+}
+
 // add takes a line; those of a source's other outputs say the same.
 func (s *Summary) add(format string, args ...any) {
 	if line := fmt.Sprintf(format, args...); !slices.Contains(s.Unread, line) {
@@ -53,6 +66,9 @@ func (s *Summary) Write(w io.Writer, p Plan, m *status.Metrics) (dropped bool) {
 	var allBytes, allRecords, allDropped int64
 	for _, k := range p.Keys() {
 		bytes, records := m.Tail(k).Delivered()
+		if bytes == 0 {
+			s.missing(k.Source, p.Tails[k])
+		}
 		allBytes, allRecords = allBytes+bytes, allRecords+records
 		dropped := m.Tail(k).Dropped()
 		allDropped += dropped

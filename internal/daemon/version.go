@@ -1,6 +1,9 @@
 package daemon
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+	"strings"
+)
 
 // Version is the module's, with the commit where the build knows it, and Go's.
 func Version() string {
@@ -8,10 +11,15 @@ func Version() string {
 	if !ok {
 		return "unknown"
 	}
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
 	v := info.Main.Version
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value[:min(len(s.Value), 12)]
+		commit := s.Value[:min(len(s.Value), 12)]
+		if s.Key == "vcs.revision" && !strings.Contains(v, commit) { // as it does between two tags
+			v += " " + commit
 		}
 	}
 	return v + " " + info.GoVersion

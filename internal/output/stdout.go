@@ -15,7 +15,7 @@ import (
 // A Stdout is the standard output of the process. Outputs of type stdout come and go
 // with the configuration, one at a time; what one leaves unfinished the next one finds.
 type Stdout struct {
-	File *os.File
+	File *os.File // nil: os.Stdout
 
 	joint joint
 	upTo  int64 // the end, in its file, of the batch that was written last; -1: not all of it is written
@@ -44,7 +44,10 @@ var lineEnd = []byte{'\n'}
 func openStdout(spec Spec, env Env) (Output, error) {
 	s := &stdout{name: spec.Name, to: env.Stdout, raw: spec.Format == "raw"}
 	if s.to == nil {
-		s.to = &Stdout{File: os.Stdout}
+		s.to = new(Stdout)
+	}
+	if s.to.File == nil {
+		s.to.File = os.Stdout
 	}
 	file := s.to.File
 	info, err := file.Stat()

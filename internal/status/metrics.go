@@ -5,6 +5,7 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,7 @@ func (m *Metrics) Tail(k Key) *Tail {
 	defer m.mu.Unlock()
 	t := m.tails[k]
 	if t == nil {
-		t = &Tail{abandoned: map[string]int64{}, dropped: map[string]int64{}, waits: "has not started yet"}
+		t = &Tail{abandoned: maps.Clone(noneAbandoned), dropped: map[string]int64{}, waits: "has not started yet"}
 		m.tails[k] = t
 	}
 	return t
@@ -109,6 +110,15 @@ func (m *Metrics) NotReady() []string {
 		}
 	}
 	return lines
+}
+
+// Looked reports whether every source is followed and was looked at once, even if
+// some of it cannot be read.
+func (m *Metrics) Looked() bool {
+	return !slices.ContainsFunc(m.sorted(), func(e entry) bool {
+		s, waits := e.tail.now()
+		return waits != "" || !s.Ready
+	})
 }
 
 type entry struct {

@@ -22,7 +22,7 @@ const (
 )
 
 const index = "logcatchsys: /metrics for Prometheus, /healthz while the process runs,\n" +
-	"/readyz once every source is followed\n"
+	"/readyz while every source is followed, or waits for a file\n"
 
 // A Server is the HTTP listener.
 type Server struct {

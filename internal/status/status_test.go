@@ -88,6 +88,18 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// What appears with the first loss only cannot be alerted on.
+func TestAbandonedShowsBeforeTheFirst(t *testing.T) {
+	m := New()
+	m.Tail(Key{"a", "out"}).Abandoned("gone", 1)
+	m.Tail(Key{"b", "out"})
+	for _, reason := range []string{"gone", "truncated", "max_deleted"} {
+		if got := m.value(`abandoned_bytes_total{output="out",reason="` + reason + `",source="b"}`); got != "0" {
+			t.Errorf("%s: %q", reason, got)
+		}
+	}
+}
+
 func TestRemovedIsNotShown(t *testing.T) {
 	m := New()
 	k := Key{"a", "out"}
@@ -153,7 +165,20 @@ func TestReadyz(t *testing.T) {
 	if code, body := m.ask("/readyz"); code != 200 || body != "ok\n" {
 		t.Errorf("%d %q", code, body)
 	}
+	if !m.Looked() {
+		t.Error("not all was looked at")
+	}
+	b.Started(func() Stats { return Stats{Ready: true, Unread: "/x: permission denied"} })
+	if code, body := m.ask("/readyz"); code != 503 || body != "source b, output out: cannot be read: /x: permission denied\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	if !m.Looked() {
+		t.Error("what cannot be read was looked at")
+	}
 	b.Stopped("has failed")
+	if m.Looked() {
+		t.Error("what does not run is not looked at")
+	}
 	if code, body := m.ask("/readyz"); code != 503 || body != "source b, output out: has failed\n" {
 		t.Errorf("%d %q", code, body)
 	}

@@ -10,12 +10,18 @@ import (
 // Stats is what a source, followed for an output, is at the moment.
 type Stats struct {
 	Ready     bool      // everything was looked at once
+	Unread    string    // what is there and cannot be read, and why; "": nothing
 	LagBytes  int64     // in files, not accepted by the output
 	LagSince  time.Time // since when that is not zero
 	OpenFiles int
 	Pending   int   // rotated generations not let go yet
 	Held      int64 // bytes of deleted files that the output still needs
 }
+
+// noneAbandoned are the reasons to abandon bytes, which show before the first is: only a
+// change can be alerted on. What is lost in a damaged file is not known in bytes, so that
+// its reason shows when there is one.
+var noneAbandoned = map[string]int64{"gone": 0, "truncated": 0, "max_deleted": 0}
 
 // A Tail holds the figures of one source for one output. They go on over restarts
 // of what does the work.
@@ -130,10 +136,15 @@ func (t *Tail) now() (Stats, string) {
 
 func (t *Tail) notReady() string {
 	s, waits := t.now()
-	if waits == "" && !s.Ready {
+	switch {
+	case waits != "":
+		return waits
+	case !s.Ready:
 		return "is being looked at for the first time"
+	case s.Unread != "":
+		return "cannot be read: " + s.Unread
 	}
-	return waits
+	return ""
 }
 
 // Dropped is how many records the output gave up.
