@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/command"
 	"github.com/logcatchsys/logcatchsys/internal/daemon"
 	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
 	"github.com/logcatchsys/logcatchsys/logconfig"
@@ -70,7 +71,7 @@ func TestGoesOnWhileItsLogIsBlocked(t *testing.T) {
 				p.Signal(syscall.SIGTERM)
 				time.Sleep(50 * time.Millisecond) // two at once are one
 			}
-			want := map[int]int{1: exitStopped, 2: exitFailed}[signals]
+			want := map[int]int{1: command.Stopped, 2: command.Failed}[signals]
 			if code := p.Wait(); code != want {
 				t.Errorf("exit code %d, want %d", code, want)
 			}

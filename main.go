@@ -16,9 +16,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/command"
 	"github.com/logcatchsys/logcatchsys/internal/daemon"
 	"github.com/logcatchsys/logcatchsys/internal/output"
 	"github.com/logcatchsys/logcatchsys/internal/status"
@@ -34,13 +33,6 @@ const (
 	lastTime = 5 * time.Second        // from the deadline of a stop to the end of the process
 )
 
-// The exit codes.
-const (
-	exitStopped = 0 // stopped as asked; --once: everything was read and delivered
-	exitFailed  = 1
-	exitUsage   = 2 // wrong usage or configuration
-)
-
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -48,98 +40,7 @@ func main() {
 // run is the whole program; it returns the exit code. The end of ctx stops it as
 // SIGTERM does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout *os.File, stderr io.Writer) int {
-	cmd := rootCommand(stdout)
-	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return exitStopped
-	}
-	if wrong := (*logconfig.Error)(nil); errors.As(err, &wrong) {
-		fmt.Fprintln(stderr, wrong) // a line for each problem, each with its place
-		return exitUsage
-	}
-	said := make(chan struct{})
-	go func() {
-		defer close(said)
-		fmt.Fprintf(stderr, "logcatchsys: %v\n", err)
-	}()
-	select {
-	case <-said:
-	case <-time.After(lastTime):
-	}
-	if errors.As(err, new(usageError)) {
-		return exitUsage
-	}
-	return exitFailed
-}
-
-// A usageError is one that the caller made.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func seeHelp(err error) error { return fmt.Errorf("%w; see --help", err) }
-
-func rootCommand(stdout *os.File) *cobra.Command {
-	var file string
-	follows := func(use, short string) *cobra.Command {
-		var once bool
-		cmd := command(use, short, func(cmd *cobra.Command) error {
-			return withFile(file, func(found string) error {
-				return follow(cmd.Context(), found, once, stdout, cmd.ErrOrStderr())
-			})
-		})
-		cmd.Flags().BoolVar(&once, "once", false, "read all there is, deliver it, and exit with a summary")
-		return cmd
-	}
-	root := follows("logcatchsys", "Follow log files and deliver each of their lines, once and in order")
-	root.SilenceUsage, root.SilenceErrors = true, true
-	root.PersistentFlags().StringVarP(&file, "config", "c", "",
-		"configuration `file` (default ./config.yaml, then /etc/logcatchsys/config.yaml)")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{seeHelp(err)} })
-	var connect bool
-	check := command("check", "Say what is wrong with the configuration, or what would be followed", func(cmd *cobra.Command) error {
-		return withFile(file, func(found string) error {
-			config, err := logconfig.Load(found)
-			if err != nil {
-				return err
-			}
-			if connect {
-				return daemon.Connect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), config)
-			}
-			return daemon.Check(cmd.OutOrStdout(), config)
-		})
-	})
-	check.Flags().BoolVar(&connect, "connect", false, "try each output instead: whether it is there and lets us in; no record is sent")
-	version := command("version", "Say which version this is", func(cmd *cobra.Command) error {
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "logcatchsys", daemon.Version())
-		return err
-	})
-	root.AddCommand(follows("run", "Follow what the configuration names (the default)"), check, version)
-	return root
-}
-
-// command is one without arguments.
-func command(use, short string, do func(*cobra.Command) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error { return do(cmd) },
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{seeHelp(err)}
-			}
-			return nil
-		}}
-}
-
-// withFile finds the configuration file for a command.
-func withFile(file string, do func(found string) error) error {
-	found, err := logconfig.Find(file)
-	if err != nil {
-		return usageError{err}
-	}
-	return do(found)
+	return command.Run(ctx, args, stdin, stdout, stderr, follow)
 }
 
 type key = status.Key
@@ -213,7 +114,7 @@ func follow(ctx context.Context, file string, once bool, stdout *os.File, stderr
 	c := newCollector(ctx, file, once, store, stdout, log)
 	defer c.deadline.Beyond(lastTime, func() {
 		settings.Flush(sayTime)
-		os.Exit(exitFailed)
+		os.Exit(command.Failed)
 	})()
 	c.load, c.settings, c.state = load, settings, config.State
 	aside, end := context.WithCancel(ctx)
@@ -278,10 +179,10 @@ func exitAt(ends <-chan os.Signal, settings *daemon.LogSettings, stderr io.Write
 	if !ok {
 		return
 	}
-	time.AfterFunc(sayTime, func() { os.Exit(exitFailed) })
+	time.AfterFunc(sayTime, func() { os.Exit(command.Failed) })
 	settings.Flush(sayTime)
 	fmt.Fprintf(stderr, "logcatchsys: %s again: exiting at once; what was not delivered comes at the next start\n", s)
-	os.Exit(exitFailed)
+	os.Exit(command.Failed)
 }
 
 func newCollector(ctx context.Context, file string, once bool, store *checkpoint.Store, stdout *os.File, log *slog.Logger) *collector {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/command"
 	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
 	"github.com/logcatchsys/logcatchsys/internal/traffic"
 )
@@ -35,7 +36,7 @@ func TestShippedConfiguration(t *testing.T) {
 		t.Errorf("healthz: %d %q", code, body)
 	}
 	p.Signal(syscall.SIGTERM)
-	if code := p.Wait(); code != exitStopped {
+	if code := p.Wait(); code != command.Stopped {
 		t.Errorf("exit code %d", code)
 	}
 	if n := strings.Count(p.Out.String(), "\n"); n != 3 {
@@ -162,7 +163,7 @@ func TestStopWithBlockedStdout(t *testing.T) {
 	})
 	began := time.Now()
 	p.Signal(syscall.SIGTERM)
-	if code := p.Wait(); code != exitStopped || time.Since(began) > 3*time.Second {
+	if code := p.Wait(); code != command.Stopped || time.Since(began) > 3*time.Second {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 	p.Err.WaitFor(t, "comes at the next start")
@@ -193,7 +194,7 @@ func TestReaderOfStdoutGone(t *testing.T) {
 	p.Ready()
 	r.Close()
 	y.Append("a.log", "nobody reads this\n")
-	if code := p.Wait(); code != exitFailed {
+	if code := p.Wait(); code != command.Failed {
 		t.Errorf("exit code %d", code)
 	}
 	p.Err.WaitFor(t, "logcatchsys: the reader of stdout has gone")
@@ -215,7 +216,7 @@ func TestReaderOfStderrGone(t *testing.T) {
 	w.Close()
 	y.Append("a.log", "still delivered\n")
 	p.Out.WaitFor(t, "a: still delivered\n")
-	if code := p.End(); code != exitStopped {
+	if code := p.End(); code != command.Stopped {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -234,7 +235,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	p.Err.WaitFor(t, "stopping")
 	p.Signal(syscall.SIGTERM)
-	if code := p.Wait(); code != exitFailed {
+	if code := p.Wait(); code != command.Failed {
 		t.Errorf("exit code %d", code)
 	}
 	p.Err.WaitFor(t, "exiting at once")
@@ -273,7 +274,7 @@ func TestOnceSaysWhatCouldNotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := inside(t, "--once", "-c", y.Config)
-	if code := p.Wait(); code != exitFailed {
+	if code := p.Wait(); code != command.Failed {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(p.Err.String(), "not read: source b: "+filepath.Join(y.Dir, "b.log")) {
@@ -293,7 +294,7 @@ outputs: {s: {type: stdout}, o: {type: file, path: ./out.jsonl}}`)
 	y.Write("b/b.txt", "other\n")
 	y.Write("f/g/h.log", "deeper\n")
 	p := inside(t, "--once", "-c", y.Config)
-	if code := p.Wait(); code != exitFailed {
+	if code := p.Wait(); code != command.Failed {
 		t.Errorf("exit code %d", code)
 	}
 	for name, path := range map[string]string{"a": "a.log", "b": "b/*.log", "c": "none", "d": "none/d.log", "f": "f/*"} {
@@ -327,7 +328,7 @@ func TestOnceStoppedHalfway(t *testing.T) {
 	w.Close()
 	p.Err.WaitFor(t, "msg=started")
 	p.Signal(syscall.SIGTERM)
-	if code := p.Wait(); code != exitFailed {
+	if code := p.Wait(); code != command.Failed {
 		t.Errorf("exit code %d", code)
 	}
 	p.Err.WaitFor(t, "logcatchsys: stopped before everything was read")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/logcatchsys/logcatchsys/internal/command"
 	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
 )
 
@@ -88,7 +89,7 @@ func TestStuckSourceIsRemovedAndAddedAgain(t *testing.T) {
 	if n := e2e.Metric(addr, "logcatchsys_tailer_restarts_total"+labels); n != "0" {
 		t.Errorf("%s failures counted", n)
 	}
-	if code := p.End(); code != exitStopped {
+	if code := p.End(); code != command.Stopped {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -136,7 +137,7 @@ func TestStuckSourceKeepsItsOutput(t *testing.T) {
 	if n := strings.Count(p.Err.String(), notEnded); n != 1 {
 		t.Errorf("said %d times:\n%s", n, p.Err)
 	}
-	if code := p.End(); code != exitStopped {
+	if code := p.End(); code != command.Stopped {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -147,9 +148,9 @@ func TestStopsWithStuckSource(t *testing.T) {
 		args []string
 		code int
 	}{
-		"followed": {nil, exitStopped},
-		"removed":  {nil, exitStopped},
-		"once":     {[]string{"--once"}, exitFailed},
+		"followed": {nil, command.Stopped},
+		"removed":  {nil, command.Stopped},
+		"once":     {[]string{"--once"}, command.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			y := e2e.NewYard(t, "configpath: {good: ./good.log, bad: {path: ./bad.log, start: beginning}}\nshutdown_timeout: 100ms")
@@ -173,7 +174,7 @@ func TestStopsWithStuckSource(t *testing.T) {
 			}
 			release()
 			next := e2e.Start(t, y.Dir, nil, "--once")
-			if code := next.Wait(); code != exitStopped || next.Out.String() != "bad: one\n" && name != "removed" {
+			if code := next.Wait(); code != command.Stopped || next.Out.String() != "bad: one\n" && name != "removed" {
 				t.Errorf("exit code %d, delivered %q", code, next.Out)
 			}
 		})

@@ -138,7 +138,7 @@ func (p Plan) title(k status.Key) string {
 	if len(p.Outputs) == 1 {
 		return k.Source
 	}
-	return k.Source + "/" + k.Output
+	return longTitle(k)
 }
 
 // longTitle is what a person calls a tail, whatever the plan.
