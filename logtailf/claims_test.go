@@ -5,9 +5,17 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/logcatchsys/logcatchsys/internal/record"
 )
+
+// sideBySide runs followers of two sources whose logs, a.log and b.log, lie in one folder.
+func sideBySide(t *testing.T) (a, b *world) {
+	a = newWorld(t, "a.log")
+	a.start()
+	b = together(a, "b.log")
+	b.cfg.Source, b.shared = "other", a.hub
+	b.start()
+	return a, b
+}
 
 // Two logs in one folder whose rotated files carry nothing but the time in their
 // names: each file is delivered by the follower of its log, and one that nobody saw
@@ -142,11 +150,7 @@ func (c *claims) doubtedBy(f *Follower) int {
 // The copy of a log that is there, and was read, is no lines of another log.
 func TestCopyOfAnotherLogThatIsThere(t *testing.T) {
 	t.Parallel()
-	a := newWorld(t, "a.log")
-	a.start()
-	b := together(a, "b.log")
-	b.cfg.Source, b.shared = "other", a.hub
-	b.start()
+	a, b := sideBySide(t)
 	a.write("a.log", "a1\n")
 	b.write("b.log", "b1\n")
 	a.expect("a1")
@@ -167,15 +171,8 @@ func TestCopyOfAnotherLogThatIsThere(t *testing.T) {
 // A source whose output takes nothing still says which files are its own.
 func TestFilesOfALogWhoseOutputIsDown(t *testing.T) {
 	t.Parallel()
-	a := newWorld(t, "a.log")
-	a.start()
-	b := together(a, "b.log")
-	b.cfg.Source, b.shared = "other", a.hub
-	b.start()
-	var kept []*record.Batch
-	for range cap(b.sink.free) {
-		kept = append(kept, <-b.sink.free)
-	}
+	a, b := sideBySide(t)
+	b.sink.take()
 	a.write("a.log", "a1\n")
 	b.write("b.log", "b1\n")
 	a.expect("a1")
@@ -185,9 +182,7 @@ func TestFilesOfALogWhoseOutputIsDown(t *testing.T) {
 	b.write("b.log", "b2 which is longer\n")
 	a.write("a.log", "a2\n")
 	a.expect("a1", "a2")
-	for _, free := range kept {
-		b.sink.free <- free
-	}
+	b.sink.untake()
 	b.expect("b1", "b2 which is longer")
 	a.write("a.log", "a3\n")
 	a.expect("a1", "a2", "a3")
@@ -196,11 +191,7 @@ func TestFilesOfALogWhoseOutputIsDown(t *testing.T) {
 // What was rotated while nobody looked waits for the source that has yet to begin.
 func TestFilesOfALogThatIsNotFollowedYet(t *testing.T) {
 	t.Parallel()
-	a := newWorld(t, "a.log")
-	a.start()
-	b := together(a, "b.log")
-	b.cfg.Source, b.shared = "other", a.hub
-	b.start()
+	a, b := sideBySide(t)
 	a.write("a.log", "a1\n")
 	b.write("b.log", "b1\n")
 	a.expect("a1")
