@@ -215,8 +215,10 @@ func TestNATSForbidden(t *testing.T) {
 // An answer of somebody else is no acknowledgement.
 func TestNATSNoStreamAnswers(t *testing.T) {
 	s := newNATSServer(t, nil)
-	_, err := s.client().Conn().Subscribe("logs.a", func(m *nats.Msg) { m.Respond([]byte("thanks")) })
+	somebody := s.client().Conn()
+	_, err := somebody.Subscribe("logs.a", func(m *nats.Msg) { m.Respond([]byte("thanks")) })
 	must(t, err)
+	must(t, somebody.Flush()) // the server knows of it before the output sends
 	o := s.opened(nil, Env{})
 	put(t, o, sample("a", 0, 3))
 	if _, err := o.Flush(bg); err == nil || !strings.Contains(err.Error(), "not a stream's") {
