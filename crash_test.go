@@ -36,7 +36,7 @@ type crashing struct {
 	streams []*e2e.Stream
 }
 
-func crash(t *testing.T, rotate traffic.Rotation, naming traffic.Naming) *crashing {
+func crash(t *testing.T, rotate traffic.Rotation, naming traffic.Naming, every time.Duration) *crashing {
 	t.Helper()
 	c := &crashing{Yard: e2e.NewYard(t, threeOutputs), t: t}
 	// What was rotated before a source was first seen is not read.
@@ -44,7 +44,7 @@ func crash(t *testing.T, rotate traffic.Rotation, naming traffic.Naming) *crashi
 	p.Ready()
 	p.Term()
 	o := e2e.Traffic()
-	o.Rate, o.Rotate, o.Naming, o.Every, o.Jitter = 10000, rotate, naming, 60*time.Millisecond, true
+	o.Rate, o.Rotate, o.Naming, o.Every, o.Jitter = 10000, rotate, naming, every, true
 	for _, name := range []string{"a", "b"} {
 		o.Seed++
 		c.streams = append(c.streams, c.FlowWith(name, name+"/log.txt", o))
@@ -81,8 +81,11 @@ func (c *crashing) check() {
 	c.t.Logf("%d lines, %d rotations, %d runs; stdout repeated %d", lines, turns, c.runs, std.Count(traffic.Repeated))
 }
 
+// often is how long a log of these tests lives, in the mean.
+const often = 60 * time.Millisecond
+
 // everyRotation runs a test for each way to rotate, two at a time.
-func everyRotation(t *testing.T, do func(t *testing.T, c *crashing)) {
+func everyRotation(t *testing.T, every time.Duration, do func(t *testing.T, c *crashing)) {
 	for _, way := range []struct {
 		rotate traffic.Rotation
 		naming traffic.Naming
@@ -92,14 +95,14 @@ func everyRotation(t *testing.T, do func(t *testing.T, c *crashing)) {
 	} {
 		t.Run(fmt.Sprintf("%s, %s", way.rotate, way.naming), func(t *testing.T) {
 			t.Parallel()
-			do(t, crash(t, way.rotate, way.naming))
+			do(t, crash(t, way.rotate, way.naming, every))
 		})
 	}
 }
 
 func TestCrashByKill9(t *testing.T) {
 	t.Parallel()
-	everyRotation(t, func(t *testing.T, c *crashing) {
+	everyRotation(t, often, func(t *testing.T, c *crashing) {
 		for range (*kills + 3) / 4 {
 			p := c.run()
 			if rand.IntN(8) > 0 { // else it dies somewhere in its start
@@ -118,7 +121,7 @@ func TestCrashByManyTerms(t *testing.T) {
 	if *e2e.Long {
 		n = 20
 	}
-	everyRotation(t, func(t *testing.T, c *crashing) {
+	everyRotation(t, often, func(t *testing.T, c *crashing) {
 		for range n {
 			p := c.run()
 			p.Started()
@@ -129,17 +132,22 @@ func TestCrashByManyTerms(t *testing.T) {
 	})
 }
 
-// A daemon that stands still sees several rotations at once, with lines unread.
+// A daemon that stands still sees several rotations at once, with lines unread. Of a
+// thousand, the kernel drops notifications.
 func TestCrashStandsStillOverRotations(t *testing.T) {
 	t.Parallel()
-	everyRotation(t, func(t *testing.T, c *crashing) {
+	stops, turns, every := 3, int64(3), often
+	if *e2e.Long {
+		stops, turns, every = 1, 1000, 5*time.Millisecond
+	}
+	everyRotation(t, every, func(t *testing.T, c *crashing) {
 		p := c.run()
 		p.Ready()
-		for range 3 {
+		for range stops {
 			c.streams[0].Lines(1000)
 			p.Signal(syscall.SIGSTOP)
 			for _, s := range c.streams {
-				s.Turns(3)
+				s.Turns(turns)
 			}
 			p.Signal(syscall.SIGCONT)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Patience is how long a test waits for what must come.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // A Screen is what a program prints; tests wait for parts of it.
 type Screen struct {
