@@ -48,13 +48,17 @@ func esMessages(t testing.TB, e *peer.Elasticsearch, source string) (all []strin
 	return all
 }
 
-// deadURL is where nobody listens.
+// deadURL is where nobody listens, and nobody will while the test lasts: the port is that
+// of a connection which goes out.
 func deadURL(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, l.Close())
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	return "http://" + c.LocalAddr().String()
 }
 
 // openedES is an output to these endpoints; dead is the path of its dead letter.

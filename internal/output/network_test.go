@@ -189,7 +189,7 @@ func (e farEnd) check(t *testing.T, source string, n int) {
 	t.Helper()
 	want := strings.Split(strings.TrimSuffix(numbered(source, 0, n), "\n"), "\n")
 	var got, all []string
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for { // a peer may take note later than it answers
 		all = e.got(source)
 		got = firsts(all)

@@ -121,7 +121,10 @@ func (s *stdout) write(ctx context.Context, p []byte) (n int, err error) {
 	case ctx.Err() != nil:
 		return n, ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded): // that of a ctx before this one
-		return n, s.own.SetWriteDeadline(time.Time{})
+		if err := s.own.SetWriteDeadline(time.Time{}); n > 0 || err != nil {
+			return n, err
+		}
+		return s.write(ctx, p)
 	case isGone(err) || s.tty && errors.Is(err, syscall.EIO): // EIO: the terminal was closed
 		return n, &GoneError{Output: s.name, Err: err}
 	}

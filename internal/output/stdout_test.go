@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/logcatchsys/logcatchsys/internal/record"
 )
@@ -87,6 +88,23 @@ func TestStdoutBlockedReader(t *testing.T) {
 			t.Error("not what was written")
 		}
 	})
+}
+
+// What the end of a ctx does to the writes may come late, and meet the next one.
+func TestStdoutLateEnd(t *testing.T) {
+	r, w := pipe(t)
+	s := screen(t, w)
+	if s.own == nil {
+		t.Skip("not here")
+	}
+	must(t, s.Write(bg, piece("a", "aa", 0, false)))
+	must(t, s.own.SetWriteDeadline(time.Unix(1, 0)))
+	must(t, s.Write(bg, made("b", "b\n")))
+	must(t, s.Close())
+	must(t, w.Close())
+	if got, err := io.ReadAll(r); string(got) != "aa\nb\n" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 // Pieces of a long line stay together; another source's line does not join them.
