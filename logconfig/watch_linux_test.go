@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Without inotify instances viper would end the process; the looks must do. The
@@ -20,7 +19,7 @@ func TestNoInotifyInstance(t *testing.T) {
 		p := newPlace(t)
 		c := p.watch()
 		p.write("second")
-		p.within(c, time.Second)
+		p.within(c, patience)
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestNoInotifyInstance$", "-test.v")

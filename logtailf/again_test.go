@@ -192,8 +192,8 @@ func TestRotatedBeforeTheFirstEnd(t *testing.T) {
 	}, "log.txt")
 }
 
-// hears is far less than any look around takes to come: what is delivered within it was told.
-const hears = sweepEvery / 3
+// hears is less than any look around takes to come: what is delivered within it was told.
+const hears = sweepEvery * 5 / 6
 
 // A source that is removed and added again at once hears of what is written, and goes on at
 // its position. What is written while it begins to follow does not wait for the next write.

@@ -163,7 +163,7 @@ func (f *Follower) shortOf(c *candidate, g *generation) (bool, error) {
 	if c.kind == "" || g.kind != "" || !c.headIs(g.head) {
 		return false, nil
 	}
-	written, there := g.mtime, g.held()
+	written, there := g.wrote, g.held() // if it was truncated, its mtime is that of what came after
 	if there {
 		if st, err := statFile(g.handle.file); err == nil {
 			written = st.mtime

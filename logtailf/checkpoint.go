@@ -53,7 +53,7 @@ func (f *Follower) recall(id string, p position) {
 	g := &generation{
 		id: id, key: f.cfg.Source + "\x00" + id, trail: t,
 		read: p.offset, piece: p.piece, tail: p.tail, head: p.head,
-		ident: p.ident, began: p.began, size: p.size, mtime: p.mtime, last: p.place, kind: p.kind,
+		ident: p.ident, began: p.began, size: p.size, mtime: p.mtime, wrote: p.mtime, last: p.place, kind: p.kind,
 		scanned: p.offset, rotated: true, skip: p.skip, registered: true, ordered: true,
 		grew: lastWrite(p.mtime, time.Now()),
 	}
@@ -232,7 +232,7 @@ func (f *Follower) newGeneration(t *trail, st fileStat, head sum) *generation {
 	id := newID(f.cfg.Host, f.cfg.Source, st, head, now)
 	g := &generation{
 		id: id, key: f.cfg.Source + "\x00" + id, trail: t, head: head,
-		ident: st.identity, began: st.born, size: st.size, mtime: st.mtime,
+		ident: st.identity, began: st.born, size: st.size, mtime: st.mtime, wrote: st.mtime,
 		grew: lastWrite(st.mtime, now),
 	}
 	t.known = append(t.known, g)

@@ -404,6 +404,7 @@ func (f *Follower) read(g *generation, b *record.Batch, final bool) (outcome, er
 	f.silence(g.place)
 	g.atEnd = out == atEnd || out == gotBatch && !g.more && g.kind == ""
 	if out != replaced {
+		g.wrote = g.mtime
 		f.rest(g)
 	}
 	return out, nil

@@ -32,6 +32,7 @@ type generation struct {
 	began   int64 // birth time of its first file, or a later truncation
 	size    int64 // when last seen; the compressed size of a compressed one
 	mtime   int64
+	wrote   int64  // mtime when the file was last known to hold what was read of it
 	place   string // path it is at now; "" once no known path leads to it
 	last    string // path it was at before it had none
 	alias   string // another path of its file: a hard link

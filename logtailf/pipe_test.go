@@ -49,7 +49,7 @@ func startReading(t *testing.T, path string) *pipeReader {
 func (r *pipeReader) stop(t *testing.T) (rest []string) {
 	t.Helper()
 	r.cancel()
-	limit := time.After(10 * time.Second)
+	limit := time.After(patience)
 	for {
 		select {
 		case line, ok := <-r.lines:
@@ -71,7 +71,7 @@ func (r *pipeReader) next(t *testing.T) string {
 			t.Fatalf("reading ended: %v", <-r.done)
 		}
 		return line
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no line")
 	}
 	return ""
@@ -285,7 +285,7 @@ func TestPipeEmitFails(t *testing.T) {
 		if !errors.Is(err, full) || calls != 1 {
 			t.Errorf("%v after %d calls", err, calls)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("reading does not end")
 	}
 	goleak.VerifyNone(t, before)

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/goleak"
@@ -249,14 +248,18 @@ func TestBacklogBesideLivingFiles(t *testing.T) {
 	}
 	w.sink.pace = make(chan struct{})
 	w.start()
+	told := w.hub.Subscribe()
+	watchAll(t, told, w.dir)
 	for i := range 20 {
-		w.write(fmt.Sprintf("live%d.log", i), fmt.Sprintf("live %d\n", i))
+		name := fmt.Sprintf("live%d.log", i)
+		w.write(name, fmt.Sprintf("live %d\n", i))
+		awaitPath(t, told, w.path(name))
 	}
-	// Of some 1,700 batches that the backlog makes, slowly: notifications have to come meanwhile.
+	told.Close() // by now the follower is told of all of them
+	// Of some 1,700 batches that the backlog makes: it has to follow that up meanwhile.
 	live := 0
 	for n := 0; n < 1000 && live < 20; n++ {
 		w.sink.pace <- struct{}{}
-		time.Sleep(50 * time.Microsecond)
 		live = 0
 		w.sink.mu.Lock()
 		for _, d := range w.sink.accepted {

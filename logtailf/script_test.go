@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -47,11 +48,30 @@ type script struct {
 	want    []string            // all that was expected so far
 	blocked bool                // the output accepts nothing until told
 	open    map[string]*os.File // what the script's writers hold open
+	said    journal             // the follower's log
+}
+
+// A journal is text that is written by others.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func runScript(t *testing.T, text string, deaf, late bool) {
 	s := &script{world: newWorld(t, "log.txt"), open: map[string]*os.File{}}
-	s.deaf, s.sink.late = deaf, late
+	s.deaf, s.sink.late, s.diary = deaf, late, &s.said
 	t.Cleanup(func() {
 		for _, f := range s.open {
 			f.Close()
@@ -130,6 +150,7 @@ func commandsOf(s *script) map[string]func(args []string) {
 		"expect":    s.expectNext,
 		"any-order": s.expectAnyOrder,
 		"taken":     s.takenLines,
+		"known":     s.knownCopy,
 		"pending":   s.pending,
 		"handles":   s.waitHandles,
 		"abandoned": s.abandoned,
@@ -297,6 +318,20 @@ func (s *script) takenLines(a []string) {
 			n += b.Count
 		}
 		return n == int(number(a[0]))
+	})
+}
+
+// knownCopy waits until the follower has found out that a[0] is a copy. From a log that was
+// truncated since, it could not.
+func (s *script) knownCopy(a []string) {
+	s.t.Helper()
+	s.eventually(a[0]+" to be known", func() bool {
+		for line := range strings.Lines(s.said.String()) {
+			if strings.Contains(line, "it is a copy") && strings.Contains(line, s.path(a[0])) {
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -69,8 +69,7 @@ func TestHardLinkOutlivesTheFirstName(t *testing.T) {
 	w.remove("a.log")
 	w.write("x.log", "one is gone\n")
 	w.expect("1", "both names were seen", "one is gone")
-	w.eventually("it to be let go", func() bool { return w.follower.Stats().Pending > 0 })
-	w.eventually("it to be let go", func() bool { return w.follower.Stats().Pending == 0 })
+	w.eventually("it to be let go", func() bool { return w.handles.Open() == 1 })
 	_, err = late.WriteString("2\n") // no notification tells of it under the other name
 	w.must(err)
 	w.hub.loseAll()

@@ -14,6 +14,7 @@ func (f *Follower) attach(g *generation, c *candidate) {
 	g.seen, g.seenTo = sum{}, 0 // a copy may hold less than was seen
 	complete := c.kind != "" && g.done && g.size == g.read && c.holds(g.size)
 	g.see(c.stat, time.Now())
+	g.wrote = g.mtime
 	if !g.skip {
 		f.d.Hub.claims.take(f, g)
 	}

@@ -100,6 +100,7 @@ func (s *Subscription) Close() {
 	for _, dir := range dirs {
 		s.hub.drop(s, dir)
 	}
+	s.hub.purge() // also of folders that were lost before
 }
 
 // notePath remembers a path. With the set full, All replaces it.

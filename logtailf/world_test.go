@@ -25,8 +25,9 @@ import (
 
 var verbose = flag.Bool("followlog", false, "print the followers' own log")
 
-// patience is how long a test waits for what must come.
-var patience = 15 * time.Second
+// patience is how long a test waits for what must come. What is written to a file that was
+// let go before comes with the next look at everything only, where nothing is told.
+const patience = 4 * sweepEvery
 
 // A sink is the output and the checkpoint of a test: what it accepted survives a
 // crash, what it only took does not.
@@ -221,6 +222,7 @@ type world struct {
 	done     chan error
 	deaf     bool       // no notifications: poll only
 	onHub    func(*Hub) // done to each hub
+	diary    io.Writer  // gets the log, if not nil
 	shared   *Hub       // another world's, which closes it
 }
 
@@ -240,8 +242,11 @@ func newWorld(t testing.TB, pattern string) *world {
 
 func (w *world) logger() *slog.Logger {
 	out := io.Discard
+	if w.diary != nil {
+		out = w.diary
+	}
 	if *verbose {
-		out = w.t.Output()
+		out = io.MultiWriter(out, w.t.Output())
 	}
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
@@ -261,7 +266,7 @@ func (w *world) launch() *Follower {
 	if w.hub == nil {
 		w.hub = NewHub(w.logger())
 	}
-	if w.deaf {
+	if w.deaf && w.shared == nil { // else it is already, and in use
 		deafen(w.hub)
 	}
 	if w.onHub != nil {

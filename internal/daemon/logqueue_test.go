@@ -32,10 +32,7 @@ func TestLogWithoutReader(t *testing.T) {
 				for i := range all {
 					log.Info("m", "n", fmt.Sprintf("<%d>", i), "text", text)
 				}
-				began := time.Now()
-				if settings.Flush(time.Millisecond); time.Since(began) > time.Second {
-					t.Error("the flush has no bound")
-				}
+				settings.Flush(time.Millisecond) // without its bound it would not end: nobody reads
 				lines, dropped := bufio.NewReader(r), 0
 				for n := 0; dropped == 0; n++ {
 					line, err := lines.ReadString('\n')

@@ -86,7 +86,7 @@ func TestJSON(t *testing.T) {
 }
 
 // A byte that is wrong at the end of a long line must not cost a look at the
-// whole line for each rune before it.
+// whole line for each rune before it, which would take many minutes.
 func TestJSONLongLineWithBadEnd(t *testing.T) {
 	data := strings.Repeat("日", 1<<20) + "\xff\n"
 	start := time.Now()
@@ -94,7 +94,7 @@ func TestJSONLongLineWithBadEnd(t *testing.T) {
 	if !strings.Contains(out, "日\ufffd\"}\n") {
 		t.Error("wrong end: ", out[len(out)-20:])
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Error("took", d)
 	}
 }

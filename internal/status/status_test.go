@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,9 +37,10 @@ func (m *Metrics) value(series string) string {
 
 func TestFigures(t *testing.T) {
 	m := New()
+	since := time.Now().Add(-time.Hour)
 	a := m.Tail(Key{"a", "out"})
 	a.Started(func() Stats {
-		return Stats{Ready: true, LagBytes: 7, LagSince: time.Now().Add(-time.Hour), OpenFiles: 2, Pending: 3, Held: 4}
+		return Stats{Ready: true, LagBytes: 7, LagSince: since, OpenFiles: 2, Pending: 3, Held: 4}
 	})
 	a.Read(100, 10)
 	a.Read(1, 1)
@@ -73,8 +75,9 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%s is %q, want %s", series, got, want)
 		}
 	}
-	if lag := m.value(`lag_seconds{output="out",source="a"}`); !strings.HasPrefix(lag, "3600") {
-		t.Errorf("lag_seconds is %s", lag)
+	text := m.value(`lag_seconds{output="out",source="a"}`)
+	if lag, err := strconv.ParseFloat(text, 64); err != nil || lag < 3600 || lag > time.Since(since).Seconds() {
+		t.Errorf("lag_seconds is %s", text)
 	}
 	if bytes, records := a.Underway(); bytes != 41 || records != 2 {
 		t.Errorf("%d bytes, %d records under way", bytes, records)
@@ -227,7 +230,9 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", New(), slog.New(slog.DiscardHandler))
+	m := New()
+	m.Tail(Key{"only here", "out"})
+	s, err := Listen("127.0.0.1:0", m, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +249,7 @@ func TestServer(t *testing.T) {
 		{"GET", "/healthz", 200, "ok\n"},
 		{"HEAD", "/healthz", 200, ""},
 		{"GET", "/metrics", 200, "go_goroutines"},
+		{"GET", "/readyz", 503, "only here"},
 		{"POST", "/healthz", 405, ""},
 		{"GET", "/debug/pprof/", 404, ""},
 	} {
@@ -262,8 +268,13 @@ func TestServer(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := client.Get("http://" + s.Addr() + "/healthz"); err == nil {
-		t.Error("answers after Close")
+	client.Timeout = 10 * time.Second
+	if r, err := client.Get("http://" + s.Addr() + "/readyz"); err == nil { // its port may be another process's by now
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "only here") {
+			t.Error("answers after Close")
+		}
+		r.Body.Close()
+		client.CloseIdleConnections()
 	}
 }
 
