@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,13 +23,23 @@ func TestMain(m *testing.M) {
 	remove()
 	// Viper's watch has no stop; all else must have ended.
 	// Its fsnotify goroutine looks like the hub's; but that one has a reader besides.
-	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
-		goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1.1"),
-		goleak.IgnoreAnyFunction("github.com/fsnotify/fsnotify.(*inotify).readEvents")); err != nil && code == 0 {
+	if err := leaks(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// leaks waits for all goroutines to end but those, and names the ones that do not.
+func leaks() (err error) {
+	for deadline := time.Now().Add(e2e.Patience); ; {
+		err = goleak.Find(goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
+			goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1.1"),
+			goleak.IgnoreAnyFunction("github.com/fsnotify/fsnotify.(*inotify).readEvents"))
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // inside runs the program in this process.

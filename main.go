@@ -28,9 +28,9 @@ import (
 // How long an exit may take beyond what it waits for: the reader of stderr may stand
 // still.
 const (
-	sayTime  = 100 * time.Millisecond // for the last words where the process ends at once
-	logTime  = time.Second            // for what was logged
-	lastTime = 5 * time.Second        // from the deadline of a stop to the end of the process
+	sayTime  = time.Second / 2 // for the last words where the process ends at once: sooner than logTime
+	logTime  = time.Second     // for what was logged
+	lastTime = 5 * time.Second // from the deadline of a stop to the end of the process
 )
 
 func main() {

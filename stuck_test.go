@@ -58,9 +58,11 @@ func TestStuckSourceIsRemovedAndAddedAgain(t *testing.T) {
 	p.Edits(3)
 	y.Edit("configpath: {good: ./good.log, a: ./a.log}")
 	p.Edits(4)
+	// If those edits took so long that it was late by then, it was said, and is news again.
+	said := strings.Count(p.Err.String(), notEnded)
 	y.Edit(both)
 	p.Edits(5)
-	p.Err.WaitFor(t, notEnded)
+	p.Err.Until(t, notEnded, func(text string) bool { return strings.Count(text, notEnded) > said })
 	p.Err.WaitFor(t, `stopped=bad/stdout waiting="source bad/stdout"`)
 	if code, body := e2e.Fetch(addr, "/readyz"); code != 503 || !strings.Contains(body, "source bad, output stdout: was stopped and has not ended") {
 		t.Errorf("readyz: %d %s", code, body)
@@ -83,7 +85,7 @@ func TestStuckSourceIsRemovedAndAddedAgain(t *testing.T) {
 	if starts("bad") != 2 || starts("good") != 1 || starts("a") != 1 {
 		t.Errorf("starts: bad %d, good %d, a %d", starts("bad"), starts("good"), starts("a"))
 	}
-	if n := strings.Count(p.Err.String(), notEnded); n != 1 {
+	if n := strings.Count(p.Err.String(), notEnded) - said; n != 1 {
 		t.Errorf("said %d times:\n%s", n, p.Err)
 	}
 	if n := e2e.Metric(addr, "logcatchsys_tailer_restarts_total"+labels); n != "0" {
@@ -111,6 +113,7 @@ func TestStuckSourceKeepsItsOutput(t *testing.T) {
 	}
 	y.Append("good.log", "one\n")
 	holds("f.log", "good: one")
+	holds("g.log", "good: one")
 	y.Append("bad.log", "one\n")
 	<-stuck
 
@@ -169,7 +172,7 @@ func TestStopsWithStuckSource(t *testing.T) {
 			if code := p.End(); code != c.code {
 				t.Errorf("exit code %d", code)
 			}
-			if took := time.Since(began); took > 3*time.Second {
+			if took := time.Since(began); took > inTime {
 				t.Errorf("took %s", took)
 			}
 			release()

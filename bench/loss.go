@@ -144,9 +144,18 @@ func (l *lossRun) traffic(ctx context.Context) (traffic.Stats, error) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	done := make(chan result, 1)
+	done, killed := make(chan result, 1), make(chan struct{})
+	lines, written := int64(l.rate*l.seconds), int64(0)
+	l.options.Wrote = func(n int) {
+		if written += int64(n); written < lines && written >= lines-int64(l.options.Batch) {
+			select { // the last lines come after the last kill, however late that is
+			case <-killed:
+			case <-ctx.Done():
+			}
+		}
+	}
 	go func() {
-		stats, err := l.write(ctx, 2, int64(l.rate*l.seconds))
+		stats, err := l.write(ctx, 2, lines)
 		done <- result{stats, err}
 	}()
 	pause := time.Duration(l.seconds / float64(l.kills+1) * float64(time.Second))
@@ -165,6 +174,7 @@ func (l *lossRun) traffic(ctx context.Context) (traffic.Stats, error) {
 		}
 		l.child = again
 	}
+	close(killed)
 	r := <-done
 	return r.stats, r.err
 }

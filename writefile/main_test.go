@@ -35,6 +35,7 @@ type result struct {
 func writefile(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
+	args = append([]string{}, args...) // for nil cobra takes those of the test
 	code := run(t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var headers = []string{"id", "host", "source", "file", "offset"}
 

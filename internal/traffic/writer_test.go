@@ -82,8 +82,22 @@ func TestRotationsLoseNothing(t *testing.T) {
 					folder := t.TempDir()
 					o := fast(change)
 					o.Rotate, o.Writers = mode, writers
-					st := run(t, filepath.Join(folder, "log.txt"), o)
-					if want := o.Lines * int64(o.Rounds); st.Lines != want {
+					ctx, stop := context.WithCancel(t.Context())
+					defer stop()
+					if o.Every > 0 && mode != None { // it ends after some rotations, however long they take
+						o.Rounds = 0
+						turns := 0
+						o.Rotated = func(Turn) {
+							if turns++; turns == 5 {
+								stop()
+							}
+						}
+					}
+					st, err := Writer{Source{"src", filepath.Join(folder, "log.txt")}, o}.Run(ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := o.Lines * int64(o.Rounds); want > 0 && st.Lines != want {
 						t.Errorf("%d lines, want %d", st.Lines, want)
 					}
 					verifyFolder(t, folder, st)

@@ -129,11 +129,20 @@ func logrotate(t *testing.T) string {
 	return ""
 }
 
+// makeSure has the log be there, as logrotate wants it: with nocreate only a writer makes it.
+func (w *reopener) makeSure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.write(1)
+}
+
 // turn has logrotate rotate the log.
 func (r rotating) turn(program string, w *reopener) error {
 	if r.stand {
 		w.mu.Lock()
 		defer w.mu.Unlock()
+	} else if err := w.makeSure(); err != nil {
+		return err
 	}
 	dir := filepath.Dir(w.path)
 	out, err := exec.Command(program, "-f", "-s", dir+".state", dir+".conf").CombinedOutput()

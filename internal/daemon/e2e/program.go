@@ -192,9 +192,9 @@ func Must(t *testing.T, err error) {
 	}
 }
 
-// Fetch gets a page of the status listener; code 0: there is none.
+// Fetch gets a page of the status listener; code 0: there is none, which is known at once.
 func Fetch(addr, path string) (code int, body string) {
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	r, err := client.Get("http://" + addr + path)
 	if err != nil {
 		return 0, err.Error()

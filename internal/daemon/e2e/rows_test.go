@@ -274,7 +274,7 @@ func TestReaderGoneUnderTraffic(t *testing.T) {
 	r := Count([]*Stream{s}, strings.NewReader(out.String()))
 	Check(t, r, traffic.Repeated, traffic.OutOfOrder, traffic.Lost)
 	line := s.Stats.Bytes/s.Stats.Lines + int64(len("a: "))
-	if lost := int64(r.Count(traffic.Lost)); lost*line > 4<<16 {
+	if lost := int64(r.Count(traffic.Lost)); lost*line > 4*(1<<16+line) { // with the line that was cut
 		t.Errorf("%d lines of %d bytes were lost, over 4 readers", lost, line)
 	}
 }
@@ -298,7 +298,7 @@ func TestStopWithStuckWrite(t *testing.T) {
 	})
 	began := time.Now()
 	p.Signal(syscall.SIGTERM)
-	if code := p.Wait(); code != 0 || time.Since(began) > 3*time.Second {
+	if code := p.Wait(); code != 0 || time.Since(began) > 8*time.Second { // it has not waited for the default of 10 s
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 	p.Err.WaitFor(t, "stands in a write that does not end")
