@@ -5,11 +5,11 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/logcatchsys/logcatchsys/internal/daemon/e2e"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 	"github.com/logcatchsys/logcatchsys/logtailf"
 )
 
@@ -19,27 +19,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	remove()
 	// Viper's watch has no stop; all else must have ended.
 	// Its fsnotify goroutine looks like the hub's; but that one has a reader besides.
-	if err := leaks(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
+	code := leak.Run(m,
+		goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
+		goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1.1"),
+		goleak.IgnoreAnyFunction("github.com/fsnotify/fsnotify.(*inotify).readEvents"))
+	remove()
 	os.Exit(code)
-}
-
-// leaks waits for all goroutines to end but those, and names the ones that do not.
-func leaks() (err error) {
-	for deadline := time.Now().Add(e2e.Patience); ; {
-		err = goleak.Find(goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
-			goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1.1"),
-			goleak.IgnoreAnyFunction("github.com/fsnotify/fsnotify.(*inotify).readEvents"))
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-	}
 }
 
 // inside runs the program in this process.

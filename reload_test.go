@@ -357,7 +357,10 @@ func TestFailedOutputIsOpenedAgain(t *testing.T) {
 	})
 	y.Append("a.log", "three\n")
 	y.Append("b.log", "other\n")
-	until("the other output", holds("g.log", "a: one\na: two\na: three\nb: other\n"))
+	until("the other output", func() bool { // two sources: each is in order
+		text := y.Read("g.log")
+		return without(text, "b: ") == "a: one\na: two\na: three\n" && without(text, "a: ") == "b: other\n"
+	})
 	until("the lines after it", holds("f.log", "a: one\na: two\na: three\n"))
 	until("readiness", ready)
 	if starts("a") != 3 || starts("b") != 1 { // a for f, again for f, and for g

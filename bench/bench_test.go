@@ -13,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 	"github.com/logcatchsys/logcatchsys/internal/traffic"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func quickOptions(t *testing.T) options {
 	o := defaults()

@@ -16,12 +16,14 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 var edits = flag.Int("edits", 20, "edits in a row with the real watch")
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	leak.Main(m,
 		goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
 		goleak.IgnoreAnyFunction("github.com/spf13/viper.(*Viper).WatchConfig.func1.1"))
 }

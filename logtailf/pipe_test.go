@@ -16,6 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 // A pipeReader runs readPipe and hands out its lines.
@@ -40,7 +42,7 @@ func startReading(t *testing.T, path string) *pipeReader {
 	}()
 	t.Cleanup(func() {
 		r.stop(t)
-		goleak.VerifyNone(t, before)
+		leak.None(t, before)
 	})
 	return r
 }
@@ -288,7 +290,7 @@ func TestPipeEmitFails(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("reading does not end")
 	}
-	goleak.VerifyNone(t, before)
+	leak.None(t, before)
 }
 
 // A pipe made anew under the path: the old one to its end, then the new one.

@@ -12,10 +12,11 @@ import (
 	"testing"
 
 	"github.com/fsnotify/fsnotify"
-	"go.uber.org/goleak"
+
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // together makes a second follower, with an output of its own, in the folder of w.
 func together(w *world, pattern string) *world {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/goleak"
+
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 // testHub returns a hub that is closed, and seen to be empty, with the test.
@@ -29,7 +31,7 @@ func testHub(t *testing.T) *Hub {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-		goleak.VerifyNone(t, before)
+		leak.None(t, before)
 	})
 	return h
 }

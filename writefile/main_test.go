@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 // TestMain lets the tests start the program itself, to send it signals.
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("WRITEFILE_BE_MAIN") != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // result is what a run came to.

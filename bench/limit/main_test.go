@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
-	"go.uber.org/goleak"
+
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

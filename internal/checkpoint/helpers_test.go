@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 var long = flag.Bool("long", false, "try every bit and more crashes")
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		commitForEver(dir)
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 var quiet = slog.New(slog.DiscardHandler)

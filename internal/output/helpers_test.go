@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 	"github.com/logcatchsys/logcatchsys/internal/peer"
 	"github.com/logcatchsys/logcatchsys/internal/record"
 )
@@ -28,18 +27,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		os.Exit(crashChild(dir))
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// A patient run of the tests ends when the goroutines have that are about to: goleak waits
-// for less than half a second.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for start := time.Now(); code == 0 && goleak.Find() != nil && time.Since(start) < 30*time.Second; {
-	}
-	return code
+	leak.Main(m)
 }
 
 var (

@@ -3,7 +3,7 @@ package traffic
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
