@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,12 +94,13 @@ func pumpToKafka(dir string, stop bool) error {
 	}
 	ctx, cancel := context.WithCancel(bg)
 	defer cancel()
+	delivering := func() {}
 	if stop {
-		time.AfterFunc(3*time.Second, cancel)
+		delivering = sync.OnceFunc(func() { time.AfterFunc(3*time.Second, cancel) })
 	}
 	for {
 		ledger.Reset()
-		err := pumpOnce(ctx, ledger)
+		err := pumpOnce(ctx, ledger, delivering)
 		var lost *LostError
 		if errors.As(err, &lost) {
 			fmt.Println("lost:", err)
@@ -108,7 +110,8 @@ func pumpToKafka(dir string, stop bool) error {
 	}
 }
 
-func pumpOnce(ctx context.Context, ledger *checkpoint.Ledger) error {
+// pumpOnce calls delivering when the followers may begin.
+func pumpOnce(ctx context.Context, ledger *checkpoint.Ledger, delivering func()) error {
 	spec := Spec{
 		Name: "bus", Type: "kafka", Brokers: []string{os.Getenv(crashBroker)}, Topic: "logs.{source}", Key: "{source}:{file}", Format: "raw",
 		Compression: "none", ExactlyOnce: true, PositionsTopic: "positions", Timeout: 2 * time.Second,
@@ -128,8 +131,17 @@ func pumpOnce(ctx context.Context, ledger *checkpoint.Ledger) error {
 	p.idle, p.busy = time.Millisecond, 5*time.Millisecond
 	ctx, cancel := context.WithCancel(ctx)
 	followers, ended := followCrash(ctx, p, ledger)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-p.Ready():
+			delivering()
+		case <-ctx.Done():
+		}
+	})
 	err = <-ended // of itself, or after the followers
 	cancel()
 	followers.Wait()
+	watch.Wait()
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -115,7 +114,7 @@ func TestKafkaMissingTopic(t *testing.T) {
 			must(t, err)
 			t.Cleanup(c.Close)
 			b := &broker{Cluster: c, t: t}
-			o := b.opened(func(s *Spec) { s.ExactlyOnce, s.Timeout = once, 2*time.Second }, Env{})
+			o := b.opened(func(s *Spec) { s.ExactlyOnce = once }, Env{})
 			put(t, o, sample("a", 0, 10))
 			_, err = o.Flush(bg)
 			if err == nil || !strings.Contains(err.Error(), "UNKNOWN_TOPIC") || !strings.Contains(err.Error(), "logs.a") {

@@ -54,7 +54,7 @@ func (b *broker) held(topic string) (all []*kgo.Record) {
 	b.t.Helper()
 	admin := b.client()
 	defer admin.Close()
-	ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+	ctx, cancel := context.WithTimeout(bg, time.Minute)
 	defer cancel()
 	ends, err := kadm.NewClient(admin).ListCommittedOffsets(ctx, topic)
 	must(b.t, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +17,7 @@ import (
 func natsCluster(t *testing.T) (all []*natsServer) {
 	var routes []string
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		routes = append(routes, "nats://"+l.Addr().String())
-		must(t, l.Close())
+		routes = append(routes, "nats://"+nobody(t))
 	}
 	for i, route := range routes {
 		all = append(all, newNATSServer(t, func(o *server.Options) {
@@ -98,7 +94,9 @@ func untilLed(t *testing.T, js jetstream.JetStream, do func() error) {
 // natsLeader is the server that leads the stream.
 func natsLeader(t *testing.T, js jetstream.JetStream, cluster []*natsServer) (leader *natsServer) {
 	until(t, func() error {
-		stream, err := js.Stream(bg, "LOGS")
+		ctx, cancel := context.WithTimeout(bg, 5*time.Second)
+		defer cancel()
+		stream, err := js.Stream(ctx, "LOGS")
 		if err != nil {
 			return err
 		}

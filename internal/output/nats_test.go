@@ -1,6 +1,7 @@
 package output
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -37,7 +38,7 @@ func (s *natsServer) start() {
 	must(s.t, err)
 	s.Server = srv
 	srv.Start()
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(time.Minute) {
 		s.t.Fatal("the server does not start")
 	}
 }
@@ -50,10 +51,10 @@ func (s *natsServer) stop() {
 // client connects to it.
 func (s *natsServer) client(options ...nats.Option) jetstream.JetStream {
 	if s.js == nil {
-		nc, err := nats.Connect(s.ClientURL(), options...)
+		nc, err := nats.Connect(s.ClientURL(), append(options, nats.Timeout(time.Minute))...)
 		must(s.t, err)
 		s.t.Cleanup(nc.Close)
-		s.js, err = jetstream.New(nc)
+		s.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 		must(s.t, err)
 	}
 	return s.js
@@ -71,15 +72,31 @@ func (s *natsServer) stream(change func(*jetstream.StreamConfig)) jetstream.Stre
 
 // held is what the stream holds, in order.
 func (s *natsServer) held() (all []*jetstream.RawStreamMsg) {
-	stream, err := s.client().Stream(bg, "LOGS")
-	must(s.t, err)
+	var stream jetstream.Stream
+	s.ask(func(ctx context.Context) (err error) {
+		stream, err = s.client().Stream(ctx, "LOGS")
+		return err
+	})
 	state := stream.CachedInfo().State
 	for seq := state.FirstSeq; seq <= state.LastSeq && state.Msgs > 0; seq++ {
-		m, err := stream.GetMsg(bg, seq)
-		must(s.t, err)
-		all = append(all, m)
+		s.ask(func(ctx context.Context) error {
+			m, err := stream.GetMsg(ctx, seq)
+			if err == nil {
+				all = append(all, m)
+			}
+			return err
+		})
 	}
 	return all
+}
+
+// ask calls do until it succeeds: a cluster that changes its leader may give no answer.
+func (s *natsServer) ask(do func(context.Context) error) {
+	until(s.t.(*testing.T), func() error {
+		ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+		defer cancel()
+		return do(ctx)
+	})
 }
 
 func (s *natsServer) messages(source string) (all []string) {
@@ -97,7 +114,7 @@ func (s *natsServer) messages(source string) (all []string) {
 func (s *natsServer) spec() Spec {
 	return Spec{
 		Name: "js", Type: "nats", Servers: []string{s.ClientURL()}, Subject: "logs.{source}", Stream: "LOGS",
-		DuplicateWindow: time.Hour, Format: "json", Timeout: 5 * time.Second,
+		DuplicateWindow: time.Hour, Format: "json", Timeout: 30 * time.Second,
 		Batch: logconfig.Batch{Bytes: 1 << 20, Records: 10000}, DeadLetter: s.t.TempDir() + "/dead.jsonl",
 	}
 }

@@ -204,19 +204,27 @@ func TestOTLPTooLarge(t *testing.T) {
 func TestOTLPHangingConsumer(t *testing.T) {
 	bothOTLP(t, func(t *testing.T, protocol string) {
 		f := otlpCollector(t, protocol)
-		release := make(chan struct{})
-		f.setRefuse(func([]string) error { <-release; return errors.New("too late") })
+		inside, release := make(chan struct{}, 100), make(chan struct{})
+		f.setRefuse(func([]string) error { inside <- struct{}{}; <-release; return errors.New("too late") })
 		n := new(network)
 		o, _ := f.opened(t, func(s *Spec) { s.Timeout = 50 * time.Millisecond }, Env{Dial: n.dial})
 		put(t, o, sample("a", 0, 3))
-		_, err := o.Flush(bg)
-		if err == nil || !strings.Contains(err.Error(), "no answer within 50ms") {
-			t.Error(err)
-		}
+		until(t, func() error {
+			_, err := o.Flush(bg)
+			if err == nil || !strings.Contains(err.Error(), "no answer within 50ms") {
+				t.Fatal(err)
+			}
+			if len(inside) == 0 { // the time was over before a request was there
+				return err
+			}
+			return nil
+		})
 		close(release)
 		f.setRefuse(nil)
-		settle(t, o)
-		if len(f.messages("a")) != 3 || n.made < 2 {
+		settle(t, o) // what is answered too late is sent again
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if len(firsts(f.messages("a"))) != 3 || n.made < 2 {
 			t.Errorf("%d messages, %d connections", len(f.messages("a")), n.made)
 		}
 	})

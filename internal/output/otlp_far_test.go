@@ -212,7 +212,7 @@ func otlpFarEnd(protocol, compression string) func(t *testing.T) farEnd {
 // opened is an output to f; dead is the path of its dead letter.
 func (f *otlpFar) opened(t testing.TB, change func(*Spec), env Env) (o Output, dead string) {
 	spec := f.spec
-	spec.Name, spec.Timeout, spec.DeadLetter = "sink", 10*time.Second, t.TempDir()+"/dead.jsonl"
+	spec.Name, spec.Timeout, spec.DeadLetter = "sink", time.Minute, t.TempDir()+"/dead.jsonl"
 	spec.Batch = logconfig.Batch{Bytes: 1 << 20, Records: 1000}
 	if change != nil {
 		change(&spec)

@@ -10,7 +10,7 @@ import (
 // That what was sent last is sent again is said once, however often a receiver takes it
 // and goes away, and so is what may be the cause.
 func TestSyslogSaysOnceThatItSendsAgain(t *testing.T) {
-	l := listen(t, "127.0.0.1:0")
+	l := listen(t, nobody(t))
 	go func() {
 		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
 			_, _ = c.Read(make([]byte, 1))

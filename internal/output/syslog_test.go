@@ -92,6 +92,7 @@ type receiver struct {
 	bad     error
 	conns   []net.Conn
 	stalled bool
+	stopped bool
 	wg      sync.WaitGroup
 }
 
@@ -115,7 +116,7 @@ func (r *receiver) stop() {
 	for _, c := range r.conns {
 		c.Close()
 	}
-	r.conns = nil
+	r.conns, r.stopped = nil, true
 }
 
 func (r *receiver) accept() {
@@ -125,14 +126,21 @@ func (r *receiver) accept() {
 		if err != nil {
 			return
 		}
-		r.mu.Lock()
-		r.conns = append(r.conns, c)
-		stalled := r.stalled
-		r.mu.Unlock()
-		if !stalled {
-			r.wg.Add(1)
-			go r.read(c)
-		}
+		r.take(c)
+	}
+}
+
+func (r *receiver) take(c net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped { // just now
+		c.Close()
+		return
+	}
+	r.conns = append(r.conns, c)
+	if !r.stalled {
+		r.wg.Add(1)
+		go r.read(c)
 	}
 }
 

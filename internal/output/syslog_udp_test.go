@@ -73,7 +73,7 @@ func syslogUDPFarEnd(t *testing.T) farEnd {
 
 // A host that says that nobody listens is believed: what was sent last is sent again.
 func TestSyslogUDPRefused(t *testing.T) {
-	u := newUDPReceiver(t, "127.0.0.1:0")
+	u := newUDPReceiver(t, nobody(t))
 	o, _ := openedSyslog(t, syslogSpec("udp://"+u.address()), Env{})
 	put(t, o, sample("a", 0, 10))
 	settle(t, o)

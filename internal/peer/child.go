@@ -14,7 +14,7 @@ import (
 const (
 	childName = "LOGCATCHSYS_TEST_PEER" // environment: which program this process is
 	readyLine = "ready\n"               // what a child says when it takes connections
-	stopTime  = 10 * time.Second        // for a child to end in order
+	stopTime  = 30 * time.Second        // for a child to end in order
 )
 
 // A program is a far end that runs as a process of its own, so that it can be killed. It

@@ -83,7 +83,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	c := child("test parent", dir)
 	must(t, c.Start())
 	must(t, c.Kill())
-	deadline := time.Now().Add(stopTime)
+	deadline := time.Now().Add(startTime)
 	for { // another process: nobody tells us
 		if text, _ := os.ReadFile(filepath.Join(dir, "stopped")); string(text) == "orphan" {
 			return

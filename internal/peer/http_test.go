@@ -192,6 +192,7 @@ func TestHTTPKilledInside(t *testing.T) {
 func TestHTTPStopAnswers(t *testing.T) {
 	t.Parallel()
 	h := up(t)
+	h.patience = startTime
 	inside, on := make(chan struct{}), make(chan struct{})
 	h.SetFault(func(*http.Request) (int, http.Header) {
 		close(inside)

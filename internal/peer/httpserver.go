@@ -42,15 +42,16 @@ type httpServer struct {
 	take func(r *http.Request, body []byte) reply
 	mu   sync.Mutex
 
-	server  *http.Server // nil: down
-	die     context.CancelFunc
-	serving sync.WaitGroup // Serve and the requests; added to only before die, with mu held
+	server   *http.Server // nil: down
+	die      context.CancelFunc
+	patience time.Duration  // of Stop
+	serving  sync.WaitGroup // Serve and the requests; added to only before die, with mu held
 }
 
 // newHTTPServer chooses an address; the server is down.
 func newHTTPServer(take func(r *http.Request, body []byte) reply) (*httpServer, error) {
-	addr, err := freeAddr()
-	return &httpServer{addr: addr, take: take}, err
+	addr, err := FreeAddr()
+	return &httpServer{addr: addr, take: take, patience: time.Second}, err
 }
 
 // SetFault has every request ask f from now on; nil: none does.
@@ -83,13 +84,13 @@ func (s *httpServer) Start() error {
 	return nil
 }
 
-// Stop answers what is there and closes; what takes longer than a second is cut off. No
-// error if it is down.
+// Stop answers what is there and closes; what takes longer than its patience, a second, is
+// cut off. No error if it is down.
 func (s *httpServer) Stop() error {
 	if s.server == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stopping the server: %w", err)

@@ -30,10 +30,10 @@ type Kafka struct {
 }
 
 // askTime is enough for a broker on this machine to answer.
-const askTime = 10 * time.Second
+const askTime = time.Minute
 
 func newKafka(dir string) (Peer, error) {
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -19,7 +18,7 @@ func TestKafkaKeeps(t *testing.T) {
 	k := p.(*Kafka)
 	transact := func(message string, commit bool) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), askTime)
 		defer cancel()
 		client, err := k.client(kgo.TransactionalID("test"), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("logs.a"))
 		must(t, err)

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/logcatchsys/logcatchsys/internal/leak"
 )
 
 func TestMain(m *testing.M) {
 	Main()
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 func must(t testing.TB, err error) {

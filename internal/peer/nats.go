@@ -71,7 +71,7 @@ type NATS struct {
 }
 
 func newNATS(dir string) (Peer, error) {
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	return &NATS{child("nats", dir, addr), addr}, err
 }
 
@@ -140,7 +140,7 @@ func readNATS(ctx context.Context, stream jetstream.Stream, held *bytes.Buffer) 
 // cluster without a leader gives no answer, and none of its events tells of an election.
 // Each call has so long.
 func withNATS(url string, each time.Duration, do func(context.Context, jetstream.JetStream) error) error {
-	nc, err := nats.Connect(url, nats.Timeout(5*time.Second))
+	nc, err := nats.Connect(url, nats.Timeout(startTime))
 	if err != nil {
 		return err
 	}

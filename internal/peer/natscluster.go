@@ -28,7 +28,7 @@ func newNATSCluster(dir string) (Peer, error) {
 	c := &NATSCluster{}
 	var routes []string
 	for range 2 * size {
-		addr, err := freeAddr()
+		addr, err := FreeAddr()
 		if err != nil {
 			return nil, err
 		}

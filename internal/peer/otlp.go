@@ -33,7 +33,7 @@ type otlp struct {
 }
 
 func newOTLP(protocol, dir string) (Peer, error) {
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	return &otlp{child("otlp", dir, protocol, addr), protocol, addr, dir}, err
 }
 

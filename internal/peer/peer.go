@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -74,10 +75,14 @@ var nextPort atomic.Uint32
 func init() { nextPort.Store(uint32(os.Getpid()%ports) * 251) }
 
 // startTime is how long a server may take to come up.
-const startTime = 15 * time.Second
+const startTime = time.Minute
 
-// freeAddr is an address at which nobody listens.
-func freeAddr() (string, error) {
+// FreeAddr is an address at which nobody listens, and nobody will who does not know it.
+func FreeAddr() (string, error) {
+	// A process that this one is just starting would have a copy of the listener, and keep
+	// the address, until it is what it will be.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	var err error
 	for range 1000 {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+int(nextPort.Add(1)%ports)))
@@ -89,7 +94,7 @@ func freeAddr() (string, error) {
 	return "", fmt.Errorf("no free port: %w", err)
 }
 
-// listen takes an address that freeAddr gave. It may be taken for a moment after the
+// listen takes an address that FreeAddr gave. It may be taken for a moment after the
 // listener before was closed: a process that this one is just starting has a copy of it
 // until it is what it will be.
 func listen(addr string) (net.Listener, error) {

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,7 +53,7 @@ func newSyslog(dir, scheme string) (Peer, error) {
 		return nil, err
 	}
 	s := &Syslog{program: program, dir: dir, scheme: scheme}
-	if s.addr, err = freeAddr(); err != nil {
+	if s.addr, err = FreeAddr(); err != nil {
 		return nil, err
 	}
 	var global, module string
@@ -174,11 +175,10 @@ func (s *Syslog) listening() error {
 		default:
 		}
 		if s.scheme == "udp" {
-			c, err := net.ListenPacket("udp", s.addr)
-			if err != nil {
-				return nil
+			// To try the address would keep rsyslogd from it.
+			if bound, err := s.bound(); bound || err != nil {
+				return err
 			}
-			c.Close()
 			continue
 		}
 		if c, err := net.Dial("tcp", s.addr); err == nil {
@@ -186,6 +186,20 @@ func (s *Syslog) listening() error {
 		}
 	}
 	return fmt.Errorf("it does not listen after %s; see %s", startTime, s.Log())
+}
+
+// bound looks whether somebody has the address for UDP.
+func (s *Syslog) bound() (bool, error) {
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return false, err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return false, err
+	}
+	sockets, err := os.ReadFile("/proc/net/udp")
+	return bytes.Contains(sockets, fmt.Appendf(nil, ":%04X 00000000:0000 ", n)), err
 }
 
 // Stop ends it as a service manager does.
