@@ -25,6 +25,13 @@ type kafka struct {
 	trouble    trouble
 	client     *kgo.Client // nil: to be made
 	flight     *flight
+
+	// met are the topics whose partitions the client knows; nil where a transaction keeps
+	// the order. Of another topic one message goes alone: the client keeps what it has of
+	// it until it knows them, and then sends the first messages before it has put the last
+	// ones behind them; when it fails those, the last ones overtake them.
+	met       map[string]bool
+	strangers map[string]bool // the other topics of this flight
 }
 
 // requestsEach is how many requests are under way before answers are waited for: one
@@ -42,6 +49,7 @@ func openKafka(spec Spec, env Env) (Output, error) {
 	if spec.ExactlyOnce {
 		return newKafkaOnce(k), nil
 	}
+	k.met, k.strangers = map[string]bool{}, map[string]bool{}
 	if k.client, err = k.connect(); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
@@ -93,6 +101,9 @@ func (k *kafka) send(ctx context.Context, r *request) error {
 		for n, i := range k.flight.items {
 			if k.flight.errs[n] == nil {
 				k.items[i].settled = true
+				if len(k.strangers) > 0 {
+					k.met[k.flight.records[n].Topic] = true
+				}
 			}
 		}
 		if err := k.flight.first(); err != nil {
@@ -101,19 +112,29 @@ func (k *kafka) send(ctx context.Context, r *request) error {
 	}
 }
 
-// load makes messages of those of r's items that can be sent, and rejects the others.
+// load makes messages of those of r's items that can be sent now, and rejects those that
+// never can.
 func (k *kafka) load(r *request) bool {
 	k.flight.clear()
+	clear(k.strangers)
 	at := -1
 	var of origin
+	strange := false
 	r.each(func(i int) {
 		if p := k.items[i].part; p != at {
 			at, of = p, k.originOf(k.head(i))
+			strange = k.met != nil && !k.met[of.topic]
 		}
 		if size := of.size(k.encoded(i)); size > largestMessage {
 			r.reject(i, tooLarge, fmt.Sprintf("%d bytes with key and headers; %d is the most", size, largestMessage))
 			k.items[i].settled = true
 			return
+		}
+		if strange {
+			if k.strangers[of.topic] {
+				return
+			}
+			k.strangers[of.topic] = true
 		}
 		k.flight.add(i, &of, k.items[i].offset, k.encoded(i))
 	})

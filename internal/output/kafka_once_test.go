@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/logcatchsys/logcatchsys/internal/checkpoint"
@@ -243,6 +244,45 @@ func (b *broker) refuse(words ...string) {
 		}
 		return false
 	}})
+}
+
+// A hesitant partitioner has the client send the first messages before it has placed the rest.
+type hesitant struct {
+	kgo.Partitioner
+	placed *int
+}
+
+func (h hesitant) ForTopic(topic string) kgo.TopicPartitioner {
+	return hesitantTopic{h.Partitioner.ForTopic(topic), h.placed}
+}
+
+type hesitantTopic struct {
+	kgo.TopicPartitioner
+	placed *int
+}
+
+func (h hesitantTopic) Partition(r *kgo.Record, n int) int {
+	if *h.placed++; *h.placed == 20 {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return h.TopicPartitioner.Partition(r, n)
+}
+
+// Also the first records of a topic keep their order when one of them is refused.
+func TestKafkaRefusedAtFirst(t *testing.T) {
+	b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
+	b.refuse("00000002")
+	k := b.opened(func(s *Spec) { s.Compression = "none" }, Env{Dropped: func(string, string, int) {}}).(*kafka)
+	k.client.Close()
+	var err error
+	k.client, err = k.connect(kgo.RecordPartitioner(hesitant{kgo.StickyKeyPartitioner(nil), new(int)}))
+	must(t, err)
+	put(t, k, sample("a", 0, 100))
+	settle(t, k)
+	want := strings.Split(strings.TrimSpace(strings.Replace(numbered("a", 0, 100), "a 00000002\n", "", 1)), "\n")
+	if got := b.messages("a"); !slices.Equal(got, want) {
+		t.Errorf("got %d: %v", len(got), got)
+	}
 }
 
 // Records that the broker refuses go to the dead letter; all others come once and in order.
