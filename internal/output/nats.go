@@ -31,10 +31,12 @@ type natsOutput struct {
 	conn    *natsConn // nil: none
 	server  int       // of spec.Servers, to be tried first
 
-	prepared bool // the stream is there
-	known    bool // its settings were asked for
-	batched  bool // it takes batches
-	proven   int  // so many messages were acknowledged one by one, up to a window of them
+	prepared bool      // the stream is there
+	asked    *natsConn // the connection on which its settings were asked for last
+	known    bool      // they are known, or nobody lets us ask
+	batched  bool      // it takes batches
+	replicas int
+	proven   int // so many messages were acknowledged one by one, up to a window of them
 }
 
 func openNATS(spec Spec, env Env) (Output, error) {
@@ -140,6 +142,11 @@ func (o *natsOutput) step(ctx context.Context, last bool) error {
 // hangUp gives the connection up. What is not acknowledged will be sent again.
 func (o *natsOutput) hangUp() {
 	if o.conn != nil {
+		select {
+		case <-o.conn.denied:
+			o.known = true
+		default:
+		}
 		o.conn.close()
 		o.conn = nil
 	}
@@ -234,8 +241,8 @@ func (o *natsOutput) singleAnswered(slot int, m *nats.Msg) {
 		return
 	}
 	o.proven = min(o.proven+1, len(o.window.slots))
-	if !o.known {
-		o.known = true
+	if !o.known && o.asked != o.conn {
+		o.asked = o.conn
 		o.askForSettings(m.Data)
 	}
 }

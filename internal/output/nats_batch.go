@@ -200,7 +200,7 @@ func (o *natsOutput) turn() bool {
 	c, w := o.conn, &o.window
 	again := w.again()
 	switch batch := o.batched && !again && o.proven >= len(w.slots); {
-	case again:
+	case again, o.careful():
 		return w.flying == 0
 	case !batch:
 		return true
@@ -211,6 +211,15 @@ func (o *natsOutput) turn() bool {
 		return true
 	}
 	return false
+}
+
+// careful says whether the messages of a young process go one by one, too: where they will
+// soon go in batches, and the leader may change before; and as long as that is not known.
+func (o *natsOutput) careful() bool {
+	if !o.known {
+		return o.proven < natsFlow // if there is an answer, it has come by then
+	}
+	return o.batched && o.replicas > 1 && o.proven < len(o.window.slots)
 }
 
 // settleBatch sees to it that the answers we wait for come: without an end, the last

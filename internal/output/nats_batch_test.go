@@ -145,3 +145,66 @@ func FuzzNATSBatchAnswer(f *testing.F) {
 		}
 	})
 }
+
+// What a stream allows is asked for again when the answer was lost with the connection.
+func TestNATSAsksAgain(t *testing.T) {
+	s := newNATSServer(t, nil)
+	s.stream(func(c *jetstream.StreamConfig) { c.AllowBatchPublish = true })
+	o := s.opened(nil, Env{}).(*natsOutput)
+	var err error
+	o.conn, err = o.connect(bg)
+	must(t, err)
+	o.conn.info = o.conn.inbox + "elsewhere"
+	put(t, o, sample("a", 0, 3))
+	settle(t, o)
+	if o.asked != o.conn || o.known {
+		t.Fatal("the answer was not lost")
+	}
+	o.hangUp()
+	for i := 1; !o.known; i++ {
+		if i > 100 {
+			t.Fatal("it does not ask again")
+		}
+		put(t, o, sample("a", i*3, 3))
+		settle(t, o)
+	}
+	if !o.batched {
+		t.Error("it does not know that the stream takes batches")
+	}
+}
+
+// The first messages of a process go one by one to a stream whose leader may change, and to
+// any one until that is known.
+func TestNATSBeginsOneByOne(t *testing.T) {
+	s := newNATSServer(t, nil)
+	s.stream(nil)
+	for what, c := range map[string]struct {
+		settings string
+		proven   int
+		many     bool
+	}{
+		"not known":               {"", 0, false},
+		"not known, no answer":    {"", natsFlow, true},
+		"no leader to change":     {`"num_replicas":1,"allow_batched":true`, 0, true},
+		"replicas":                {`"num_replicas":3,"allow_batched":true`, 100, false},
+		"replicas, after a while": {`"num_replicas":3,"allow_batched":true`, natsSlots, true},
+		"replicas, no batches":    {`"num_replicas":3`, 0, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := s.opened(nil, Env{}).(*natsOutput)
+			var err error
+			o.conn, err = o.connect(bg)
+			must(t, err)
+			o.heedSettings([]byte(`{"config":{"name":"LOGS","duplicate_window":3600000000000,` + c.settings + `}}`))
+			o.known, o.proven = c.settings != "", c.proven
+			b := sample("a", 0, 50)
+			o.Encode(b)
+			o.window.add(b, "logs.a")
+			o.window.width = 50
+			must(t, o.send(bg))
+			if many := o.window.flying > 1; many != c.many {
+				t.Errorf("%d are under way", o.window.flying)
+			}
+		})
+	}
+}

@@ -146,7 +146,7 @@ func (c *natsConn) broken(err error) error {
 		return said
 	default:
 	}
-	if last := c.nc.LastError(); last != nil {
+	if last := c.nc.LastError(); last != nil && !(natsForbidden(last) && isAPI(last)) {
 		err = last
 	}
 	return fmt.Errorf("%s: the connection is lost: %w", c.host, explained(err))

@@ -123,12 +123,14 @@ func (o *natsOutput) heedSettings(answer []byte) {
 			Name       string
 			Duplicates time.Duration `json:"duplicate_window"`
 			Batched    bool          `json:"allow_batched"`
+			Replicas   int           `json:"num_replicas"`
 		}
 	}
 	if err := json.Unmarshal(answer, &a); err != nil || a.Config.Name == "" {
 		return
 	}
-	o.batched = a.Config.Batched && o.spec.Stream != ""
+	o.known = true
+	o.batched, o.replicas = a.Config.Batched && o.spec.Stream != "", a.Config.Replicas
 	if a.Config.Duplicates < o.spec.DuplicateWindow {
 		o.env.Log.Warn(fmt.Sprintf("output %s: the stream %s knows ids for %s only (duplicate_window): what is sent again later than that is there twice; %s is wanted",
 			o.spec.Name, a.Config.Name, a.Config.Duplicates, o.spec.DuplicateWindow))
