@@ -81,6 +81,8 @@ type Pump struct {
 	noted     bool          // the output gave something to undo by
 	committed time.Time     // when the last commit ended
 	cost      time.Duration // of the last commit
+	said      time.Time     // when the last outage that was logged was over
+	unsaid    int           // others since
 }
 
 // NewPump gives a pump that waits for Run. It takes the output over: Run closes it.

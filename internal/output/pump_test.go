@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -124,6 +125,43 @@ func TestPumpOutage(t *testing.T) {
 		if n := r.retry.Load(); n < 8 || n > 16 {
 			t.Errorf("%d tries in a minute", n)
 		}
+	})
+}
+
+// A far end that limits the rate is not logged with each refusal; one that stays away is.
+func TestPumpShortOutages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var away atomic.Bool
+		refuse := false
+		r.out.onWrite = func(context.Context, *record.Batch) error {
+			if refuse = !refuse; refuse || away.Load() {
+				return errFull
+			}
+			return nil
+		}
+		r.run()
+		said := func(text string) int { return strings.Count(r.log(), text) }
+		const minutes = 5
+		for i := range minutes * 60 {
+			r.give("a", fmt.Sprintf("%d\n", i))
+			time.Sleep(time.Second)
+		}
+		if n, m := said("retrying"), said("works again"); n != minutes || m != minutes {
+			t.Errorf("said %d and %d times in %d minutes:\n%s", n, m, minutes, r.log())
+		}
+		if !strings.Contains(r.log(), "retrying; 60 short outages since") {
+			t.Errorf("the others are not counted:\n%s", r.log())
+		}
+		before := said("retrying")
+		away.Store(true)
+		r.give("a", "last\n")
+		time.Sleep(40 * time.Second)
+		if n := said("retrying") - before; n != 1 {
+			t.Errorf("an outage that lasts was said %d times", n)
+		}
+		away.Store(false)
+		must(t, r.end(t))
 	})
 }
 

@@ -11,6 +11,13 @@ import (
 // longestBusy bounds the pause that a far end may ask for.
 const longestBusy = time.Hour
 
+// A far end that limits the rate refuses again and again, and takes what it is sent soon
+// after. For quietTime after an outage that was logged, others are only if they last.
+const (
+	quietTime  = time.Minute
+	lastingFor = 10 * time.Second
+)
+
 // retry calls do until it succeeds, with growing pauses, until ctx ends, or Hurry was
 // called, or the error is final. An outage is logged once when it begins, when its cause changes, and
 // when it is over.
@@ -23,7 +30,7 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if err == nil {
 			if tries > 1 {
 				p.works(true)
-				p.cfg.Log.Info(fmt.Sprintf("output %s: %s works again after %s, %d tries", p.cfg.Name, verb, time.Since(start).Round(time.Millisecond), tries))
+				p.over(said != "", fmt.Sprintf("%s works again after %s, %d tries", verb, time.Since(start).Round(time.Millisecond), tries))
 			}
 			return nil
 		}
@@ -37,8 +44,8 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		if ctx.Err() != nil || isClosed(p.hurry) {
 			return fmt.Errorf("output %s: %s given up: %w", p.cfg.Name, verb, last)
 		}
-		if text := err.Error(); text != said {
-			p.cfg.Log.Warn(fmt.Sprintf("output %s: %s; retrying", p.cfg.Name, text))
+		if text := err.Error(); text != said && (said != "" || time.Since(p.said) >= quietTime || time.Since(start) >= lastingFor) {
+			p.cfg.Log.Warn(fmt.Sprintf("output %s: %s; retrying%s", p.cfg.Name, text, p.before()))
 			said = text
 		}
 		if p.cfg.Hooks.Retry != nil {
@@ -46,6 +53,26 @@ func (p *Pump) retry(ctx context.Context, verb string, do func() error) error {
 		}
 		p.pause(ctx, tries, err)
 	}
+}
+
+// over takes note of the end of an outage, and logs it if its beginning was.
+func (p *Pump) over(said bool, text string) {
+	if !said {
+		p.unsaid++
+		return
+	}
+	p.cfg.Log.Info(fmt.Sprintf("output %s: %s", p.cfg.Name, text))
+	p.said = time.Now()
+}
+
+// before is how often it failed for a short time since that was logged last.
+func (p *Pump) before() string {
+	if p.unsaid == 0 {
+		return ""
+	}
+	n := p.unsaid
+	p.unsaid = 0
+	return fmt.Sprintf("; %d short outages since the last one that was logged", n)
 }
 
 func (p *Pump) works(yes bool) {
