@@ -25,6 +25,7 @@ type kafka struct {
 	trouble    trouble
 	client     *kgo.Client // nil: to be made
 	flight     *flight
+	gate       gate
 
 	// met are the topics whose partitions the client knows; nil where a transaction keeps
 	// the order. Of another topic one message goes alone: the client keeps what it has of
@@ -68,6 +69,7 @@ func newKafka(spec Spec, env Env) (*kafka, error) {
 	if k.Format, err = record.NewMessages(spec.Format, env.Host); err != nil {
 		return nil, err
 	}
+	env.Dial = k.gate.behind(env.Dial)
 	common, err := kafkaOptions(spec, env)
 	if err != nil {
 		return nil, err
@@ -149,7 +151,11 @@ func (k *kafka) originOf(b *record.Batch) origin {
 	}
 }
 
-func (k *kafka) launch() { k.flight.launch(k.client) }
+func (k *kafka) launch() {
+	k.gate.mu.Lock()
+	defer k.gate.mu.Unlock()
+	k.flight.launch(k.client)
+}
 
 // land waits until the brokers have answered for all that was launched.
 func (k *kafka) land(ctx context.Context) error {

@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,37 @@ type flight struct {
 	pid    int64 // of the first that was acknowledged
 	epoch  int16
 	mixed  bool // not all were acknowledged under that id and epoch
+}
+
+// A gate holds back what a client sends while it is given a flight: it may begin as soon as
+// it has the first messages, if it has not come to rest after the flight before. If the
+// brokers refused these, the client would fail them before it has the last ones.
+type gate struct{ mu sync.RWMutex }
+
+func (g *gate) pass() {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+}
+
+// behind makes connections that pass the gate before they send.
+func (g *gate) behind(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return gated{c, g}, nil
+	}
+}
+
+type gated struct {
+	net.Conn
+	gate *gate
+}
+
+func (c gated) Write(p []byte) (int, error) {
+	c.gate.pass()
+	return c.Conn.Write(p)
 }
 
 // An origin is what the messages of one batch have in common.
