@@ -154,7 +154,7 @@ func TestNATSAsksAgain(t *testing.T) {
 	var err error
 	o.conn, err = o.connect(bg)
 	must(t, err)
-	o.conn.info = o.conn.inbox + "elsewhere"
+	o.conn.info = "lost" // nobody listens
 	put(t, o, sample("a", 0, 3))
 	settle(t, o)
 	if o.asked != o.conn || o.known {
