@@ -268,32 +268,40 @@ func (h hesitantTopic) Partition(r *kgo.Record, n int) int {
 	return h.TopicPartitioner.Partition(r, n)
 }
 
-// Also the first records of a topic keep their order when one of them is refused.
-func TestKafkaRefusedAtFirst(t *testing.T) {
-	b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
-	b.refuse("00000002")
+// hesitant is an output whose client hesitates, once in fifty messages.
+func (b *broker) hesitant() *kafka {
 	k := b.opened(func(s *Spec) { s.Compression = "none" }, Env{Dropped: func(string, string, int) {}}).(*kafka)
 	k.client.Close()
 	var err error
 	k.client, err = k.connect(kgo.RecordPartitioner(hesitant{kgo.StickyKeyPartitioner(nil), new(int)}))
-	must(t, err)
+	must(b.t, err)
+	return k
+}
+
+// holdsAllBut checks that all of a hundred messages came, once and in order, but one.
+func (b *broker) holdsAllBut(refused string) {
+	b.t.Helper()
+	want := strings.Split(strings.TrimSpace(strings.Replace(numbered("a", 0, 100), "a "+refused+"\n", "", 1)), "\n")
+	if got := b.messages("a"); !slices.Equal(got, want) {
+		b.t.Errorf("got %d: %v", len(got), got)
+	}
+}
+
+// Also the first records of a topic keep their order when one of them is refused.
+func TestKafkaRefusedAtFirst(t *testing.T) {
+	b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
+	b.refuse("00000002")
+	k := b.hesitant()
 	put(t, k, sample("a", 0, 100))
 	settle(t, k)
-	want := strings.Split(strings.TrimSpace(strings.Replace(numbered("a", 0, 100), "a 00000002\n", "", 1)), "\n")
-	if got := b.messages("a"); !slices.Equal(got, want) {
-		t.Errorf("got %d: %v", len(got), got)
-	}
+	b.holdsAllBut("00000002")
 }
 
 // Nor is the order lost when the client sends while it is given the messages: here another
 // flush has it do so; when it is slow to come to rest after the last one, it does by itself.
 func TestKafkaRefusedWhileLaunched(t *testing.T) {
 	b := newBroker(t, kfake.SeedTopics(1, "logs.a"))
-	k := b.opened(func(s *Spec) { s.Compression = "none" }, Env{Dropped: func(string, string, int) {}}).(*kafka)
-	k.client.Close()
-	var err error
-	k.client, err = k.connect(kgo.RecordPartitioner(hesitant{kgo.StickyKeyPartitioner(nil), new(int)}))
-	must(t, err)
+	k := b.hesitant()
 	put(t, k, sample("a", 0, 10))
 	settle(t, k)
 	b.refuse("00000012")
@@ -309,10 +317,7 @@ func TestKafkaRefusedWhileLaunched(t *testing.T) {
 	settle(t, k)
 	stop()
 	<-done
-	want := strings.Split(strings.TrimSpace(strings.Replace(numbered("a", 0, 100), "a 00000012\n", "", 1)), "\n")
-	if got := b.messages("a"); !slices.Equal(got, want) {
-		t.Errorf("got %d: %v", len(got), got)
-	}
+	b.holdsAllBut("00000012")
 }
 
 // Records that the broker refuses go to the dead letter; all others come once and in order.

@@ -64,24 +64,32 @@ func TestStdoutReaderGone(t *testing.T) {
 	})
 }
 
+// interrupted ends a write of b, which is more than a pipe holds, in the middle; it gives the
+// first bytes, which were read.
+func interrupted(t *testing.T, s *stdout, b *record.Batch, r io.Reader) []byte {
+	t.Helper()
+	ctx, cancel := context.WithCancel(bg)
+	ended := make(chan error)
+	go func() { ended <- s.Write(ctx, b) }()
+	first := make([]byte, 10)
+	_, err := io.ReadFull(r, first)
+	must(t, err)
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatal("ended with", err)
+	}
+	return first
+}
+
 // More than a pipe holds: Write waits for the reader, and ctx ends the wait.
 func TestStdoutBlockedReader(t *testing.T) {
 	both(t, func(t *testing.T, s *stdout, r *os.File) {
 		big := strings.Repeat(numbered("a", 0, 1000), 100)
-		ctx, cancel := context.WithCancel(bg)
-		ended := make(chan error)
-		b := made("a", big)
-		go func() { ended <- s.Write(ctx, b) }()
-		first := make([]byte, 10)
-		_, err := io.ReadFull(r, first)
-		must(t, err)
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Fatal("ended with", err)
-		}
+		b, ended := made("a", big), make(chan error)
+		first := interrupted(t, s, b, r)
 		go func() { ended <- s.Write(bg, b) }()
 		rest := make([]byte, len(big)-10)
-		_, err = io.ReadFull(r, rest)
+		_, err := io.ReadFull(r, rest)
 		must(t, err)
 		must(t, <-ended)
 		if string(first)+string(rest) != big {
@@ -128,17 +136,8 @@ func TestStdoutReplacedInALine(t *testing.T) {
 	for _, format := range []string{"text", "raw"} {
 		both(t, func(t *testing.T, s *stdout, r *os.File) {
 			big := numbered("a", 0, 20_000)
-			ctx, cancel := context.WithCancel(bg)
-			ended := make(chan error)
-			b := made("a", big)
-			go func() { ended <- s.Write(ctx, b) }()
-			first := make([]byte, 10)
-			_, err := io.ReadFull(r, first)
-			must(t, err)
-			cancel()
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Fatal("ended with", err)
-			}
+			b, ended := made("a", big), make(chan error)
+			first := interrupted(t, s, b, r)
 			must(t, s.Close())
 			next := screenOn(t, s.to, format)
 			go func() { ended <- errors.Join(next.Write(bg, b), next.Close(), s.to.File.Close()) }()
